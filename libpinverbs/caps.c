@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* What the running kernel and a given file can do, found out without touching either. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include "internal.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+#ifndef STATX_ATTR_DAX
+#define STATX_ATTR_DAX 0x00200000
+#endif
+
+#define BOOT_THE_SERIES                                                  \
+	"boot a kernel with the series in kernel-patches/, or register " \
+	"anonymous memory"
+
+/* vm.memfd_noexec=2 wants MFD_NOEXEC_SEAL, kernels before 6.3 do not know it. */
+static int private_file(void)
+{
+	int fd = memfd_create("pinverbs-probe", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create("pinverbs-probe", MFD_CLOEXEC);
+	return fd;
+}
+
+/*
+ * Releasing a lease that nobody holds, on a description that nobody else has: EAGAIN from
+ * a kernel with layout leases, EINVAL from one that does not know the argument.
+ */
+static int probe_layout_lease(void)
+{
+	int fd = private_file();
+	int err;
+
+	if (fd < 0)
+		return errno;
+	err = fcntl(fd, F_SETLEASE, F_LAYOUT | F_UNLCK) ? errno : 0;
+	close(fd);
+	return err;
+}
+
+static bool has_file_pins(void)
+{
+	return access("/proc/self/file_pins", F_OK) == 0;
+}
+
+static bool leases_are_off(void)
+{
+	FILE *file = fopen("/proc/sys/fs/leases-enable", "re");
+	int value = 1;
+
+	if (!file)
+		return false;
+	if (fscanf(file, "%d", &value) != 1)
+		value = 1;
+	fclose(file);
+	return value == 0;
+}
+
+/* With leases switched off a patched kernel says EINVAL too; file_pins gives it away. */
+bool kernel_has_layout_leases(void)
+{
+	return probe_layout_lease() != EINVAL || has_file_pins();
+}
+
+bool file_is_dax(int fd)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
+		return false;
+	return S_ISREG(stx.stx_mode) && (stx.stx_attributes & STATX_ATTR_DAX);
+}
+
+static void name_kernel(char *buffer, size_t size)
+{
+	struct utsname name;
+
+	say(buffer, size, "%s", uname(&name) ? "(unknown release)" : name.release);
+}
+
+static int query_layout_lease(struct pinv_cap_info *info)
+{
+	int err = probe_layout_lease();
+	char kernel[80];
+
+	if (err == EAGAIN)
+		return 0;
+	if (err != EINVAL) {
+		SAY(info->reason, "probing with F_SETLEASE on a memfd gave %s",
+		    err ? strerror(err) : "success");
+		SAY(info->remedy, "look for a seccomp filter or a full descriptor table");
+		return err ? err : EPROTO;
+	}
+	name_kernel(kernel, sizeof(kernel));
+	if (has_file_pins() && leases_are_off()) {
+		SAY(info->reason, "leases are switched off (fs.leases-enable is 0)");
+		SAY(info->remedy, "set it with: sysctl fs.leases-enable=1");
+	} else {
+		SAY(info->reason, "kernel %s has no layout leases", kernel);
+		SAY(info->remedy, BOOT_THE_SERIES);
+	}
+	return EOPNOTSUPP;
+}
+
+static int query_file_pins(struct pinv_cap_info *info)
+{
+	char kernel[80];
+
+	if (has_file_pins())
+		return 0;
+	if (access("/proc/self", F_OK)) {
+		SAY(info->reason, "/proc is not mounted, so it cannot be told");
+		SAY(info->remedy, "mount -t proc proc /proc");
+		return ENOENT;
+	}
+	name_kernel(kernel, sizeof(kernel));
+	SAY(info->reason, "kernel %s has no /proc/PID/file_pins", kernel);
+	SAY(info->remedy, "boot a kernel with the series in kernel-patches/");
+	return EOPNOTSUPP;
+}
+
+PINV_EXPORT int pinv_query_cap(enum pinv_cap cap, struct pinv_cap_info *info)
+{
+	struct pinv_cap_info unused;
+
+	if (!info)
+		info = &unused;
+	info->reason[0] = '\0';
+	info->remedy[0] = '\0';
+	switch (cap) {
+	case PINV_CAP_LAYOUT_LEASE:
+		return query_layout_lease(info);
+	case PINV_CAP_FILE_PINS:
+		return query_file_pins(info);
+	}
+	SAY(info->reason, "capability %d is not known to this version of libpinverbs",
+	    cap);
+	SAY(info->remedy, "ask for one of enum pinv_cap");
+	return EINVAL;
+}

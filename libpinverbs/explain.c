@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Why a call failed and what to do about it: the errno says which refusal it was, the file
+ * and the process say the rest. Runs only if somebody listens, and changes nothing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "internal.h"
+
+static void other_reason(struct pinv_cap_info *why, int err)
+{
+	SAY(why->reason, "%s", strerror(err));
+	SAY(why->remedy, "see pinverbs(7)");
+}
+
+static void explain_bad_descriptor(int fd, struct pinv_cap_info *why)
+{
+	if (fcntl(fd, F_GETFL) < 0) {
+		SAY(why->reason, "descriptor %d is not open", fd);
+		SAY(why->remedy, "pass an open descriptor of a file");
+	} else {
+		SAY(why->reason, "descriptor %d is not open for writing", fd);
+		SAY(why->remedy, "open the file with O_RDWR");
+	}
+}
+
+static void explain_not_owner(int fd, struct pinv_cap_info *why)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		SAY(why->reason, "caller neither owns the file nor has CAP_LEASE");
+	else
+		SAY(why->reason,
+		    "caller (uid %u) does not own the file (uid %u) nor has CAP_LEASE",
+		    geteuid(), st.st_uid);
+	SAY(why->remedy, "run as the owner of the file or with CAP_LEASE");
+}
+
+static void explain_unsupported(int fd, struct pinv_cap_info *why)
+{
+	if (pinv_query_cap(PINV_CAP_LAYOUT_LEASE, why))
+		return;
+	if (!file_is_dax(fd)) {
+		SAY(why->reason, "file is not in DAX mode");
+		SAY(why->remedy, "use a file on XFS or ext4 mounted with -o dax=always");
+	} else {
+		SAY(why->reason,
+		    "file has shared extents, is a swap file, or its file system "
+		    "grants no layout leases");
+		SAY(why->remedy, "make a copy with: cp --reflink=never");
+	}
+}
+
+static void explain_invalid_lease(int fd, struct pinv_cap_info *why)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st) && !S_ISREG(st.st_mode)) {
+		SAY(why->reason, "not a regular file (mode %06o)", st.st_mode);
+		SAY(why->remedy, "only files of a file system carry layout leases");
+	} else if (!pinv_query_cap(PINV_CAP_LAYOUT_LEASE, why)) {
+		SAY(why->reason, "kind of lease not known to this version");
+		SAY(why->remedy, "ask for PINV_LEASE_EXCLUSIVE");
+	}
+}
+
+int fail_lease(int fd, const char *operation, int err)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return err;
+	switch (err) {
+	case EBADF:
+		explain_bad_descriptor(fd, &why);
+		break;
+	case EACCES:
+		explain_not_owner(fd, &why);
+		break;
+	case EOPNOTSUPP:
+		explain_unsupported(fd, &why);
+		break;
+	case EINVAL:
+		explain_invalid_lease(fd, &why);
+		break;
+	case EAGAIN:
+		SAY(why.reason, "an NFS client holds a pNFS layout on the file");
+		SAY(why.remedy,
+		    "wait until the client returns it, or stop exporting the file");
+		break;
+	case EBUSY:
+		SAY(why.reason, "description carries a cooperative layout lease already");
+		SAY(why.remedy, "release that lease, or open the file once more");
+		break;
+	default:
+		other_reason(&why, err);
+	}
+	log_failure(fd, operation, err, &why);
+	return err;
+}
+
+int fail_release(int fd, int err)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return err;
+	if (err == EBUSY) {
+		SAY(why.reason, "memory regions registered under the lease still exist");
+		SAY(why.remedy,
+		    "deregister what ibv_reg_mr() made of this file, then call again");
+	} else {
+		other_reason(&why, err);
+	}
+	log_failure(fd, "release layout lease", err, &why);
+	return err;
+}
+
+int fail_range(int fd, uint64_t offset, size_t length, uint64_t size)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return EINVAL;
+	SAY(why.reason,
+	    "%zu bytes from %" PRIu64 " do not lie within the file's %" PRIu64, length,
+	    offset, size);
+	SAY(why.remedy, "extend the file first (ftruncate), or register less");
+	log_failure(fd, "register file memory", EINVAL, &why);
+	return EINVAL;
+}
+
+static void explain_no_memory(size_t length, struct pinv_cap_info *why)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY) {
+		SAY(why->reason,
+		    "no memory, or more than the device registers at once: %zu bytes",
+		    length);
+		SAY(why->remedy, "register less at once");
+	} else {
+		SAY(why->reason, "no memory, or %zu bytes are over RLIMIT_MEMLOCK (%ju)",
+		    length, (uintmax_t)limit.rlim_cur);
+		SAY(why->remedy, "raise the limit (ulimit -l), or register less at once");
+	}
+}
+
+static void explain_refused_pin(int fd, struct pinv_cap_info *why)
+{
+	if (pinv_query_cap(PINV_CAP_LAYOUT_LEASE, why))
+		return;
+	SAY(why->reason, "kernel refuses long-term pins of this file%s",
+	    file_is_dax(fd) ? " by this device" : "");
+	SAY(why->remedy,
+	    "use a device whose driver the series converts, or anonymous memory");
+}
+
+int fail_file_mr(int fd, const char *operation, int err, size_t length)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return err;
+	switch (err) {
+	case EPERM:
+		SAY(why.reason,
+		    "no exclusive layout lease of this process covers the mapping");
+		SAY(why.remedy,
+		    "do not release the lease with fcntl() under the library");
+		break;
+	case EOPNOTSUPP:
+		explain_refused_pin(fd, &why);
+		break;
+	case EFAULT:
+		SAY(why.reason,
+		    "kernel does not pin these pages for this access (page cache, or "
+		    "hole mapped read-only)");
+		SAY(why.remedy, "use a file on DAX or tmpfs, and O_RDWR");
+		break;
+	case EACCES:
+		SAY(why.reason, "descriptor is not open for reading and writing");
+		SAY(why.remedy, "open the file with O_RDWR");
+		break;
+	case EBADF:
+		explain_bad_descriptor(fd, &why);
+		break;
+	case ENOMEM:
+		explain_no_memory(length, &why);
+		break;
+	case EINVAL:
+		SAY(why.reason, "access flags or kind of file not supported");
+		SAY(why.remedy,
+		    "see ibv_reg_mr(3): remote write needs IBV_ACCESS_LOCAL_WRITE");
+		break;
+	default:
+		other_reason(&why, err);
+	}
+	log_failure(fd, operation, err, &why);
+	return err;
+}
+
+int fail_dereg(int fd, const char *operation, int err)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return err;
+	if (err == EBUSY) {
+		SAY(why.reason, "the memory region is in use");
+		SAY(why.remedy,
+		    "deallocate the memory windows bound to it, then call again");
+	} else {
+		other_reason(&why, err);
+	}
+	log_failure(fd, operation, err, &why);
+	return err;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What the files of libpinverbs share; nothing of it is exported. */
+#ifndef PINVERBS_INTERNAL_H
+#define PINVERBS_INTERNAL_H
+
+#include <stdbool.h>
+#include "pinverbs.h"
+
+#define PINV_EXPORT __attribute__((visibility("default")))
+
+/* Since Linux 6.10; layout leases are younger, so wherever they are it is there. */
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY (1024 + 3)
+#endif
+
+/* The functions below return 0 or a positive errno, unless they say otherwise. */
+
+/* lease.c: a share in the exclusive layout lease of the description behind fd. */
+struct description;
+int description_hold(int fd, struct description **result);
+int description_drop(struct description *desc);
+void description_abandon(struct description *desc);
+int description_fd(const struct description *desc);
+
+/* Changes in a forked child: a handle of an older generation is inherited. */
+unsigned long process_generation(void);
+
+/* caps.c */
+bool kernel_has_layout_leases(void);
+bool file_is_dax(int fd);
+
+/* log.c */
+bool log_wanted(void);
+void log_failure(int fd, const char *operation, int err, const struct pinv_cap_info *why);
+__attribute__((format(printf, 3, 4))) void say(char *buffer, size_t size,
+					       const char *format, ...);
+#define SAY(array, ...) say(array, sizeof(array), __VA_ARGS__)
+
+/*
+ * explain.c: log a failed call, with what errno and the file tell about the reason. Each
+ * returns the errno it was given (fail_range: EINVAL).
+ */
+int fail_lease(int fd, const char *operation, int err);
+int fail_release(int fd, int err);
+int fail_range(int fd, uint64_t offset, size_t length, uint64_t size);
+int fail_file_mr(int fd, const char *operation, int err, size_t length);
+int fail_dereg(int fd, const char *operation, int err);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * libpinverbs: RDMA memory registration of DAX files under layout leases.
+ *
+ * Conventions, as in libibverbs: a function that returns int returns 0 or a positive
+ * errno; a function that returns a pointer returns NULL with errno set. A call that fails
+ * changes nothing, except where its text says how far it may have got. The library prints
+ * nothing and uses no signals; it says why a call failed through the function given to
+ * pinv_set_log(). Rule ids (L1, P1, …) are explained in pinverbs(7).
+ *
+ * Threads: every function may be called from any thread at any time. Two threads must not
+ * use one handle when one of them is giving it up, as with free().
+ *
+ * fork: a child holds no lease (L7) and its parent's memory regions are not its own. In a
+ * child made by fork(), the calls that give up an inherited handle give up the child's
+ * copy only: its memory, its mapping, its descriptor. The parent's lease and MR stay.
+ *
+ * Descriptors: a function that takes a file descriptor only borrows it during the call.
+ * What must outlast the call is kept through a duplicate (close-on-exec), which refers to
+ * the same open file description, so the caller may close its own at any time. When the
+ * duplicate is closed the caller loses the POSIX record locks (F_SETLK) that it has on the
+ * file, as close(2) says; open file description locks (F_OFD_SETLK) stay.
+ */
+#ifndef PINVERBS_H
+#define PINVERBS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <infiniband/verbs.h>
+
+/*
+ * The numbers of the kernel's interface, for programs that call fcntl(2) themselves:
+ * fcntl(fd, F_SETLEASE, F_LAYOUT | F_EXCLUSIVE) takes an exclusive layout lease,
+ * fcntl(fd, F_SETLEASE, F_LAYOUT | F_UNLCK) releases it, fcntl(fd, F_GETLEASE) tells it.
+ * A patched kernel has them in <linux/fcntl.h> for every architecture (L8).
+ */
+#ifndef F_LAYOUT
+#define F_LAYOUT 0x100
+#endif
+#ifndef F_EXCLUSIVE
+#define F_EXCLUSIVE 0x200
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pinv_lease;
+struct pinv_mr;
+
+/* What the calling process holds on an open file description. */
+enum pinv_lease_kind {
+	PINV_LEASE_NONE = 0,
+	PINV_LEASE_EXCLUSIVE = 1,   /* cannot be broken; allows pins */
+	PINV_LEASE_COOPERATIVE = 2, /* can be broken; allows no pins */
+	PINV_LEASE_UNKNOWN = 3      /* a classic lease on the description hides it */
+};
+
+/*
+ * pinv_lease_acquire - take a layout lease on the open file description behind fd.
+ *
+ * Effect: until release no other process can free, move or share the blocks of the file
+ * (T1), and the calling process may register mappings made through this description (P1).
+ * The lease covers the whole file, whatever its size. @kind is PINV_LEASE_EXCLUSIVE.
+ *
+ * A process has one lease on a description, so the library counts: every call returns a
+ * handle of its own, the memory regions of pinv_reg_file_mr() count too, and the kernel's
+ * lease is released with the last of them. A lease that the process had taken itself with
+ * fcntl(2) before the first of them is used and left in place afterwards.
+ *
+ * Ownership: the handle is the caller's, to be given to pinv_lease_release(). The lease
+ * belongs to the calling process and the description (L7); @fd stays the caller's.
+ * Threads: safe. Waits while another thread or process holds the file's inode lock.
+ * Returns NULL with errno: EACCES neither the file's owner nor CAP_LEASE; EBADF not open,
+ * or not open for writing; EBUSY the description carries a cooperative lease of this
+ * process; EINVAL not a regular file, leases switched off (fs.leases-enable), or an unknown
+ * @kind; EAGAIN a pNFS layout is out on the file; EMFILE; ENOMEM; EOPNOTSUPP the kernel has
+ * no layout leases, or the file cannot carry one (not DAX, shared extents, swap file).
+ * Rules: L1, L2, L5, L7, L10.
+ */
+struct pinv_lease *pinv_lease_acquire(int fd, enum pinv_lease_kind kind);
+
+/*
+ * pinv_lease_release - give up a handle of pinv_lease_acquire().
+ *
+ * Effect: with the last handle and memory region on the description the kernel's lease is
+ * released and no new registration succeeds (P3). The handle is freed when 0 is returned.
+ * NULL is allowed and does nothing.
+ * Threads: safe; see the top of this file for handles shared by threads.
+ * Returns EBUSY, the handle and lease unchanged, when this is the last handle and pins that
+ * the library did not make (ibv_reg_mr() called directly) still lie under the lease (L6).
+ * Rules: L6, L7, P3.
+ */
+int pinv_lease_release(struct pinv_lease *lease);
+
+/*
+ * pinv_lease_query - which layout lease the calling process holds through fd.
+ *
+ * Effect: none but storing the answer in *@kind: also leases taken with fcntl(2) are seen.
+ * A forked child and a process that received the descriptor hold none until they take their
+ * own (L7). PINV_LEASE_UNKNOWN: F_GETLEASE reports the classic lease first (L1), and the
+ * library took no layout lease here. On a kernel without layout leases: PINV_LEASE_NONE.
+ * Threads: safe.
+ * Returns EBADF not an open descriptor; EINVAL @kind is NULL. Rules: L1, L7.
+ */
+int pinv_lease_query(int fd, enum pinv_lease_kind *kind);
+
+/*
+ * pinv_reg_file_mr - map a range of a file and register it as a memory region.
+ *
+ * Effect: takes the exclusive layout lease that a DAX file needs (as pinv_lease_acquire(),
+ * counted with its handles), maps @length bytes (0: up to the end of the file) from byte
+ * @offset shared through the description behind @fd, and registers them with @pd and the
+ * IBV_ACCESS_ flags @access. Files that need no lease (tmpfs, memfd, hugetlbfs: P5) are
+ * mapped and registered only. The mapping is readable, and writable if @fd is. If a step
+ * fails the earlier ones are undone in reverse order.
+ *
+ * Ownership: the handle is the caller's, to be given to pinv_dereg_mr(); it owns the
+ * mapping, the ibv_mr and a share in the lease. @fd and @pd stay the caller's; @pd must
+ * outlive the handle.
+ * Threads: safe.
+ * Units: @offset and @length in bytes, with no alignment asked of them. The range must lie
+ * within the file: extend it first (ftruncate(2) up is allowed under a lease, T3).
+ * Returns NULL with errno: those of pinv_lease_acquire() for a DAX file; EACCES write access
+ * asked for and @fd not open for reading and writing; EINVAL empty range, or one that does
+ * not lie within the file, or not a regular file; ENOMEM, over RLIMIT_MEMLOCK too (P9);
+ * EFAULT the kernel does not pin the pages of this file for writing (page cache, P7), or a
+ * hole under a read-only mapping (P8); those of mmap(2) and ibv_reg_mr(3).
+ * Rules: P1, P3, P5, P7, P8, P9, P11.
+ */
+struct pinv_mr *pinv_reg_file_mr(struct ibv_pd *pd, int fd, uint64_t offset,
+				 size_t length, int access);
+
+/*
+ * pinv_dereg_mr - deregister, unmap, and give up the share in the lease, in this order.
+ *
+ * The order is the only safe one: the device must have stopped before the address can be
+ * reused, and a lease with pins cannot be released (L6). The handle is freed when 0 is
+ * returned. NULL is allowed and does nothing.
+ *
+ * If a step fails its errno is returned, the steps before it are done, the handle stays
+ * valid and another call goes on at that step. Until the first step has succeeded nothing
+ * has changed: EBUSY from ibv_dereg_mr() (memory windows are bound to it) leaves the MR in
+ * full use. pinv_mr_ibv() tells: NULL when the MR is gone.
+ * Threads: safe; see the top of this file for handles shared by threads.
+ * Returns those of ibv_dereg_mr(3); ENOMEM from munmap(2), which would split a mapping over
+ * the process's limit; EBUSY as pinv_lease_release(). Rules: C1, C2, L6, T6.
+ */
+int pinv_dereg_mr(struct pinv_mr *mr);
+
+/*
+ * pinv_mr_ibv - the verbs MR of a handle: addr, length, lkey, rkey.
+ *
+ * addr is the address of byte @offset of the file in this process. The ibv_mr belongs to
+ * the handle: never give it to ibv_dereg_mr() or ibv_rereg_mr().
+ * Threads: safe. Returns NULL (errno untouched) once the MR is deregistered, and in a
+ * forked child.
+ */
+struct ibv_mr *pinv_mr_ibv(const struct pinv_mr *mr);
+
+/* What the running kernel can do. */
+enum pinv_cap {
+	PINV_CAP_LAYOUT_LEASE =
+		0, /* layout leases, and so memory regions on DAX files (L1) */
+	PINV_CAP_FILE_PINS = 1 /* /proc/PID/file_pins (O1) */
+};
+
+/* Why a capability is missing and what to do: one lower-case line each. */
+struct pinv_cap_info {
+	char reason[128];
+	char remedy[128];
+};
+
+/*
+ * pinv_query_cap - whether the running kernel has a capability, and if not, why.
+ *
+ * Effect: none that lasts: no lease is taken or released, no file of the caller touched.
+ * If @info is not NULL its texts are set, to empty strings if the capability is there.
+ * Threads: safe.
+ * Returns 0 it is there; EOPNOTSUPP it is not; EINVAL unknown @cap; another errno (EMFILE,
+ * ENOMEM, EPERM) it could not be found out, with the reason in @info. Rules: L1, L2, O1.
+ */
+int pinv_query_cap(enum pinv_cap cap, struct pinv_cap_info *info);
+
+/*
+ * A log function gets one line, without newline, for each call that failed: object,
+ * operation, reason, value, remedy. It runs in the thread of the failing call, before that
+ * returns, with no lock of the library held; it may call the library. @message is valid
+ * during the call only.
+ */
+typedef void (*pinv_log_fn)(void *arg, const char *message);
+
+/*
+ * pinv_set_log - have failures explained to @fn(@arg, …); NULL, the default, for silence.
+ *
+ * Effect: for the whole process, replacing the function set before.
+ * Ownership: @arg stays the caller's and must stay valid: a call that was failing in another
+ * thread meanwhile may still call the replaced function shortly after the return.
+ * Threads: safe. Cannot fail.
+ */
+void pinv_set_log(pinv_log_fn fn, void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
