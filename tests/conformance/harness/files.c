@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <linux/capability.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/statfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "files.h"
+
+void pattern_fill(void *buf, size_t len, uint64_t seed, uint64_t pos)
+{
+	unsigned char *p = buf;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		p[i] = pattern_byte(seed, pos + i);
+}
+
+bool pattern_matches(const void *buf, size_t len, uint64_t seed, uint64_t pos)
+{
+	const unsigned char *p = buf;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (p[i] != pattern_byte(seed, pos + i))
+			return false;
+	return true;
+}
+
+static int open_new(const char *path, uint64_t size)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size))
+		broken("%s: cannot create: %s", path, errno_name(errno));
+	return fd;
+}
+
+static const char *full_path(const char *name)
+{
+	return name[0] == '/' ? name : in_dir(name);
+}
+
+const char *make_sparse_file(const char *name, uint64_t size)
+{
+	const char *path = full_path(name);
+
+	close(open_new(path, size));
+	return path;
+}
+
+const char *make_file(const char *name, uint64_t size)
+{
+	const char *path = full_path(name);
+	int fd = open_new(path, size);
+	unsigned char buf[KiB(64)];
+	uint64_t pos;
+
+	for (pos = 0; pos < size; pos += sizeof(buf)) {
+		size_t n = size - pos < sizeof(buf) ? size - pos : sizeof(buf);
+
+		pattern_fill(buf, n, FILE_SEED, pos);
+		if (pwrite(fd, buf, n, (off_t)pos) != (ssize_t)n)
+			broken("%s: cannot write: %s", path, errno_name(errno));
+	}
+	if (fsync(fd))
+		broken("%s: fsync: %s", path, errno_name(errno));
+	close(fd);
+	return path;
+}
+
+bool file_has_pattern(const char *path, uint64_t pos, uint64_t len, uint64_t seed)
+{
+	unsigned char buf[KiB(64)];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool same = fd >= 0;
+
+	while (same && len) {
+		size_t n = len < sizeof(buf) ? len : sizeof(buf);
+
+		same = pread(fd, buf, n, (off_t)pos) == (ssize_t)n &&
+		       pattern_matches(buf, n, seed, pos);
+		pos += n;
+		len -= n;
+	}
+	if (fd >= 0)
+		close(fd);
+	return same;
+}
+
+/* ---- the state of a file ------------------------------------------------------------------- */
+
+static uint64_t hash_more(uint64_t h, const void *buf, size_t len)
+{
+	const unsigned char *p = buf;
+
+	while (len--)
+		h = (h ^ *p++) * 0x100000001b3ULL;
+	return h;
+}
+
+static uint64_t hash_content(int fd, const char *path)
+{
+	uint64_t h = 0xcbf29ce484222325ULL;
+	unsigned char buf[KiB(64)];
+	off_t pos = 0;
+	ssize_t n;
+
+	while ((n = pread(fd, buf, sizeof(buf), pos)) > 0) {
+		h = hash_more(h, buf, (size_t)n);
+		pos += n;
+	}
+	if (n < 0)
+		broken("%s: cannot read: %s", path, errno_name(errno));
+	return h;
+}
+
+#define EXTENTS_MAX 64
+
+static struct fiemap *file_extents(int fd)
+{
+	static union {
+		struct fiemap map;
+		char room[sizeof(struct fiemap) + EXTENTS_MAX * sizeof(struct fiemap_extent)];
+	} u;
+
+	memset(&u, 0, sizeof(u));
+	u.map.fm_length = FIEMAP_MAX_OFFSET;
+	u.map.fm_flags = FIEMAP_FLAG_SYNC;
+	u.map.fm_extent_count = EXTENTS_MAX;
+	return ioctl(fd, FS_IOC_FIEMAP, &u.map) ? NULL : &u.map;
+}
+
+static uint64_t hash_extents(int fd)
+{
+	struct fiemap *m = file_extents(fd);
+	uint64_t h = 0;
+	uint32_t i;
+
+	for (i = 0; m && i < m->fm_mapped_extents; i++) {
+		h = hash_more(h, &m->fm_extents[i].fe_logical, sizeof(uint64_t));
+		h = hash_more(h, &m->fm_extents[i].fe_physical, sizeof(uint64_t));
+		h = hash_more(h, &m->fm_extents[i].fe_length, sizeof(uint64_t));
+		h = hash_more(h, &m->fm_extents[i].fe_flags, sizeof(uint32_t));
+	}
+	return h;
+}
+
+long file_shared_extents(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct fiemap *m = fd < 0 ? NULL : file_extents(fd);
+	long ret = m ? 0 : -errno;
+	uint32_t i;
+
+	for (i = 0; m && i < m->fm_mapped_extents; i++)
+		ret += !!(m->fm_extents[i].fe_flags & FIEMAP_EXTENT_SHARED);
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+void file_state(const char *path, struct file_state *s)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	unsigned char cap[64];
+	ssize_t n;
+
+	memset(s, 0, sizeof(*s));
+	if (fd < 0 || fstat(fd, &s->st))
+		broken("%s: cannot open: %s", path, errno_name(errno));
+	s->content = hash_content(fd, path);
+	s->extents = hash_extents(fd);
+	n = fgetxattr(fd, "security.capability", cap, sizeof(cap));
+	s->capability = n > 0 ? hash_more(1, cap, (size_t)n) : 0;
+	close(fd);
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+void expect_unchanged(const char *path, const struct file_state *before, const char *after)
+{
+	struct file_state now;
+
+	file_state(path, &now);
+#define SAME(cond, what)                                                                         \
+	do {                                                                                     \
+		if (!(cond))                                                                     \
+			fail_at(__FILE__, __LINE__, "%s: the file's %s changed", after, what);   \
+	} while (0)
+	SAME(before->st.st_ino == now.st.st_ino, "identity");
+	SAME(before->st.st_size == now.st.st_size, "size");
+	SAME(before->st.st_mode == now.st.st_mode, "mode");
+	SAME(before->st.st_uid == now.st.st_uid, "owner");
+	SAME(same_time(&before->st.st_mtim, &now.st.st_mtim), "mtime");
+	SAME(same_time(&before->st.st_ctim, &now.st.st_ctim), "ctime");
+	SAME(before->content == now.content, "content");
+	SAME(before->extents == now.extents, "block map");
+	SAME(before->capability == now.capability, "security.capability");
+#undef SAME
+}
+
+void file_set_capability(const char *path)
+{
+	struct vfs_cap_data cap = { .magic_etc = VFS_CAP_REVISION_2 };
+
+	cap.data[0].permitted = 1u << CAP_NET_RAW;
+	if (setxattr(path, "security.capability", &cap, XATTR_CAPS_SZ_2, 0))
+		broken("%s: security.capability: %s", path, errno_name(errno));
+}
+
+/* ---- small files, trees, file systems -------------------------------------------------------- */
+
+ssize_t file_read(const char *path, char *buf, size_t len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (used < len - 1 && (n = read(fd, buf + used, len - 1 - used)) > 0)
+		used += (size_t)n;
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	buf[used] = '\0';
+	return n < 0 ? n : (ssize_t)used;
+}
+
+int file_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret = 0;
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+int file_remove_tree(const char *path)
+{
+	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+const char *fs_name(const char *path)
+{
+	struct statfs s;
+
+	if (statfs(path, &s))
+		broken("%s: statfs: %s", path, errno_name(errno));
+	switch (s.f_type) {
+	case EXT4_SUPER_MAGIC:
+		return "ext4";
+	case XFS_SUPER_MAGIC:
+		return "xfs";
+	case TMPFS_MAGIC:
+		return "tmpfs";
+	default:
+		return "other";
+	}
+}
+
+uint64_t fs_free(const char *path)
+{
+	struct statfs s;
+
+	if (statfs(path, &s))
+		broken("%s: statfs: %s", path, errno_name(errno));
+	return (uint64_t)s.f_bfree * (uint64_t)s.f_bsize;
+}
+
+long vmstat(const char *name)
+{
+	static char text[16384];
+	size_t len = strlen(name);
+	char *p;
+	int err;
+
+	err = file_write("/proc/sys/vm/stat_refresh", "1");
+	if (err)
+		broken("vm.stat_refresh: %s", errno_name(-err));
+	if (file_read("/proc/vmstat", text, sizeof(text)) < 0)
+		broken("/proc/vmstat cannot be read");
+	for (p = text; p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL)
+		if (!strncmp(p, name, len) && p[len] == ' ')
+			return atol(p + len);
+	broken("no %s in /proc/vmstat", name);
+}

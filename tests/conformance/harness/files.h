@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Files with known content, and proof that a file has not changed. */
+#ifndef PINV_TEST_FILES_H
+#define PINV_TEST_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#define KiB(n) ((uint64_t)(n) << 10)
+#define MiB(n) ((uint64_t)(n) << 20)
+#define PAGE 4096UL
+
+/* Byte number pos of the content that seed stands for; never 0, so that a hole shows. */
+static inline unsigned char pattern_byte(uint64_t seed, uint64_t pos)
+{
+	uint64_t x = (pos + 1) * 0x9e3779b97f4a7c15ULL + seed * 0xd6e8feb86659fd93ULL;
+
+	return (unsigned char)((x >> 56) | 1);
+}
+
+void pattern_fill(void *buf, size_t len, uint64_t seed, uint64_t pos);
+bool pattern_matches(const void *buf, size_t len, uint64_t seed, uint64_t pos);
+
+#define FILE_SEED 1
+
+/*
+ * Creates a file in the check's directory (or at an absolute path) whose blocks are allocated and
+ * written with the content of FILE_SEED, closes it and returns its path.
+ */
+const char *make_file(const char *name, uint64_t size);
+const char *make_sparse_file(const char *name, uint64_t size);
+
+/* The content of a file is that of seed from pos on, for len bytes. */
+bool file_has_pattern(const char *path, uint64_t pos, uint64_t len, uint64_t seed);
+
+/* Everything about a file that a refused layout change must leave alone. */
+struct file_state {
+	struct stat st;
+	uint64_t content;
+	uint64_t extents;
+	uint64_t capability;
+};
+
+void file_state(const char *path, struct file_state *s);
+
+/* Fails the check, naming what differs and after which step. */
+void expect_unchanged(const char *path, const struct file_state *before, const char *after);
+
+/* Gives the file a security.capability, which a change of content would remove. */
+void file_set_capability(const char *path);
+
+/* Number of extents that the file shares with others; -errno. */
+long file_shared_extents(const char *path);
+
+/* Whole small file as a string; length or -errno. */
+ssize_t file_read(const char *path, char *buf, size_t len);
+int file_write(const char *path, const char *text);
+
+int file_remove_tree(const char *path);
+
+/* The kind of file system: "xfs", "ext4", …; needs no mount table. */
+const char *fs_name(const char *path);
+
+/* Free bytes of the file system, after what is pending there. */
+uint64_t fs_free(const char *path);
+
+/* A counter of /proc/vmstat, exact: per-CPU parts are folded first. */
+long vmstat(const char *name);
+
+#endif

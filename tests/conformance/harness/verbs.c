@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#include <arpa/inet.h>
+#include <errno.h>
+#include <rdma/ib_user_ioctl_cmds.h>
+#include <rdma/ib_user_verbs.h>
+#include <rdma/rdma_user_ioctl_cmds.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "files.h"
+#include "verbs.h"
+
+#define CONTEXTS 4
+#define MRS 64
+#define SCRATCH KiB(64)
+
+/* In the actor's process. */
+struct context {
+	struct ibv_context *ibv;
+	struct ibv_pd *pd;
+	struct ibv_cq *cq;
+	struct ibv_qp *qp;
+	struct ibv_comp_channel *channel;
+	struct ibv_mr *mr[MRS];
+	struct ibv_mr *scratch_mr;
+	unsigned char *scratch;
+	int gid_index;
+};
+
+static struct context contexts[CONTEXTS];
+
+struct verbs_step {
+	int ctx, slot, access, fd;
+	uint64_t addr, len, raddr, seed, pos;
+	uint32_t lkey, rkey, handle, qpn;
+	union ibv_gid gid;
+	char device[64];
+};
+
+/* verbs gives errno in several ways; a failing call that left none would look like success. */
+static long errno_or(int err)
+{
+	return errno ? -errno : -err;
+}
+
+/* ---- contexts ------------------------------------------------------------------------------ */
+
+static long open_context(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	struct context *c = &contexts[v->ctx];
+	struct ibv_device **list = ibv_get_device_list(NULL);
+	long ret = -ENODEV;
+	int i;
+
+	(void)size;
+	for (i = 0; list && list[i]; i++) {
+		if (strcmp(ibv_get_device_name(list[i]), v->device))
+			continue;
+		errno = 0;
+		c->ibv = ibv_open_device(list[i]);
+		c->pd = c->ibv ? ibv_alloc_pd(c->ibv) : NULL;
+		ret = c->pd ? c->ibv->cmd_fd : errno_or(EIO);
+	}
+	if (list)
+		ibv_free_device_list(list);
+	return ret;
+}
+
+static void destroy_qp(struct context *c)
+{
+	if (c->qp)
+		ibv_destroy_qp(c->qp);
+	if (c->cq)
+		ibv_destroy_cq(c->cq);
+	if (c->scratch_mr)
+		ibv_dereg_mr(c->scratch_mr);
+	free(c->scratch);
+}
+
+static long close_context(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	struct context *c = &contexts[v->ctx];
+	int i, err;
+
+	(void)size;
+	destroy_qp(c);
+	for (i = 0; i < MRS; i++)
+		if (c->mr[i])
+			ibv_dereg_mr(c->mr[i]);
+	if (c->channel)
+		ibv_destroy_comp_channel(c->channel);
+	err = ibv_dealloc_pd(c->pd);
+	if (!err)
+		err = ibv_close_device(c->ibv) ? errno : 0;
+	memset(c, 0, sizeof(*c));
+	return -err;
+}
+
+static long close_context_fd(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	struct context *c = &contexts[v->ctx];
+	int fd = c->ibv->cmd_fd;
+
+	(void)size;
+	memset(c, 0, sizeof(*c));
+	return close(fd) ? -errno : 0;
+}
+
+static long pd_handle(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+
+	(void)size;
+	return contexts[v->ctx].pd->handle;
+}
+
+static long channel_fd(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	struct context *c = &contexts[v->ctx];
+
+	(void)size;
+	errno = 0;
+	c->channel = ibv_create_comp_channel(c->ibv);
+	return c->channel ? c->channel->fd : errno_or(EIO);
+}
+
+static long async_fd(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+
+	(void)size;
+	return contexts[v->ctx].ibv->async_fd;
+}
+
+static long on_context(struct actor *a, int ctx, actor_fn fn)
+{
+	struct verbs_step v = { .ctx = ctx };
+
+	return actor_call(a, fn, &v, sizeof(v));
+}
+
+long v_open_device(struct actor *a, int ctx, const char *device)
+{
+	struct verbs_step v = { .ctx = ctx };
+
+	strncpy(v.device, device, sizeof(v.device) - 1);
+	return actor_call(a, open_context, &v, sizeof(v));
+}
+
+long v_open(struct actor *a, int ctx)
+{
+	return v_open_device(a, ctx, RXE_DEVICE);
+}
+
+long v_close(struct actor *a, int ctx)
+{
+	return on_context(a, ctx, close_context);
+}
+
+long v_close_fd(struct actor *a, int ctx)
+{
+	return on_context(a, ctx, close_context_fd);
+}
+
+long v_pd_handle(struct actor *a, int ctx)
+{
+	return on_context(a, ctx, pd_handle);
+}
+
+long v_channel_fd(struct actor *a, int ctx)
+{
+	return on_context(a, ctx, channel_fd);
+}
+
+long v_async_fd(struct actor *a, int ctx)
+{
+	return on_context(a, ctx, async_fd);
+}
+
+/* ---- memory regions ------------------------------------------------------------------------ */
+
+static long reg(void *buf, size_t size)
+{
+	struct verbs_step *v = buf;
+	struct context *c = &contexts[v->ctx];
+	struct ibv_mr *mr;
+	int slot;
+
+	(void)size;
+	for (slot = 0; slot < MRS && c->mr[slot]; slot++)
+		;
+	if (slot == MRS)
+		return -ENFILE;
+	errno = 0;
+	mr = ibv_reg_mr(c->pd, (void *)(uintptr_t)v->addr, v->len, v->access);
+	if (!mr)
+		return errno_or(EIO);
+	c->mr[slot] = mr;
+	v->lkey = mr->lkey;
+	v->rkey = mr->rkey;
+	v->handle = mr->handle;
+	return slot;
+}
+
+static long dereg(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	struct ibv_mr **mr = &contexts[v->ctx].mr[v->slot];
+	int err = *mr ? ibv_dereg_mr(*mr) : EBADF;
+
+	(void)size;
+	if (!err)
+		*mr = NULL;
+	return -err;
+}
+
+long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access, struct mr *mr)
+{
+	struct verbs_step v = { .ctx = ctx, .addr = addr, .len = len, .access = access };
+	long slot = actor_call(a, reg, &v, sizeof(v));
+
+	if (slot >= 0 && mr)
+		*mr = (struct mr){ ctx, (int)slot, addr, len, v.lkey, v.rkey, v.handle };
+	return slot;
+}
+
+long v_dereg(struct actor *a, const struct mr *mr)
+{
+	struct verbs_step v = { .ctx = mr->ctx, .slot = mr->slot };
+
+	return actor_call(a, dereg, &v, sizeof(v));
+}
+
+/* One command of the write() interface, sent through ioctl(), which any process may use. */
+static long invoke_write(int fd, uint64_t cmd, void *in, uint16_t in_len, void *out,
+			 uint16_t out_len)
+{
+	union {
+		struct ib_uverbs_ioctl_hdr hdr;
+		char room[sizeof(struct ib_uverbs_ioctl_hdr) + 3 * sizeof(struct ib_uverbs_attr)];
+	} req = { .room = { 0 } };
+	struct ib_uverbs_attr *attr = req.hdr.attrs;
+	unsigned int n = 0;
+
+	attr[n].attr_id = UVERBS_ATTR_WRITE_CMD;
+	attr[n].len = sizeof(cmd);
+	attr[n].flags = UVERBS_ATTR_F_MANDATORY;
+	attr[n++].data = cmd;
+	attr[n].attr_id = UVERBS_ATTR_CORE_IN;
+	attr[n].len = in_len;
+	attr[n].flags = UVERBS_ATTR_F_MANDATORY;
+	attr[n++].data = in_len > sizeof(uint64_t) ? (uintptr_t)in : *(uint32_t *)in;
+	if (out) {
+		attr[n].attr_id = UVERBS_ATTR_CORE_OUT;
+		attr[n].len = out_len;
+		attr[n].flags = UVERBS_ATTR_F_MANDATORY;
+		attr[n++].data = (uintptr_t)out;
+	}
+	req.hdr.object_id = UVERBS_OBJECT_DEVICE;
+	req.hdr.method_id = UVERBS_METHOD_INVOKE_WRITE;
+	req.hdr.driver_id = RDMA_DRIVER_RXE;
+	req.hdr.num_attrs = (uint16_t)n;
+	req.hdr.length = (uint16_t)(sizeof(req.hdr) + n * sizeof(*attr));
+	return ioctl(fd, RDMA_VERBS_IOCTL, &req) ? -errno : 0;
+}
+
+static long raw_reg(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	struct ib_uverbs_reg_mr_resp resp = { 0 };
+	struct ib_uverbs_reg_mr in = { .start = v->addr, .length = v->len, .hca_va = v->addr,
+				       .pd_handle = v->handle,
+				       .access_flags = (uint32_t)v->access };
+	long ret = invoke_write(v->fd, IB_USER_VERBS_CMD_REG_MR, &in, sizeof(in), &resp,
+				sizeof(resp));
+
+	(void)size;
+	return ret ? ret : (long)resp.mr_handle;
+}
+
+static long raw_dereg(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	struct ib_uverbs_dereg_mr in = { .mr_handle = v->handle };
+
+	(void)size;
+	return invoke_write(v->fd, IB_USER_VERBS_CMD_DEREG_MR, &in, sizeof(in), NULL, 0);
+}
+
+long v_raw_reg(struct actor *a, long uverbs_fd, uint32_t pd, uint64_t addr, uint64_t len,
+	       int access)
+{
+	struct verbs_step v = { .fd = (int)uverbs_fd, .handle = pd, .addr = addr, .len = len,
+				.access = access };
+
+	return actor_call(a, raw_reg, &v, sizeof(v));
+}
+
+long v_raw_dereg(struct actor *a, long uverbs_fd, uint32_t handle)
+{
+	struct verbs_step v = { .fd = (int)uverbs_fd, .handle = handle };
+
+	return actor_call(a, raw_dereg, &v, sizeof(v));
+}
+
+/* ---- traffic --------------------------------------------------------------------------------- */
+
+/* The index of a routable RoCEv2 address; PINVERBS_ADDR says which if there are several. */
+static int find_gid(struct context *c, union ibv_gid *gid)
+{
+	const char *addr = getenv("PINVERBS_ADDR");
+	struct ibv_gid_entry e;
+	struct ibv_port_attr port;
+	struct in_addr want;
+	int i, best = -1;
+
+	if (ibv_query_port(c->ibv, 1, &port))
+		return -1;
+	if (!addr || inet_pton(AF_INET, addr, &want) != 1)
+		addr = NULL;
+	for (i = 0; i < port.gid_tbl_len; i++) {
+		if (ibv_query_gid_ex(c->ibv, 1, (uint32_t)i, &e, 0) ||
+		    e.gid_type != IBV_GID_TYPE_ROCE_V2)
+			continue;
+		if (e.gid.raw[0] == 0xfe) /* link local */
+			continue;
+		if (best >= 0 && !(addr && !memcmp(e.gid.raw + 12, &want, 4)))
+			continue;
+		best = i;
+		*gid = e.gid;
+	}
+	return best;
+}
+
+static long create_qp(void *buf, size_t size)
+{
+	struct verbs_step *v = buf;
+	struct context *c = &contexts[v->ctx];
+	struct ibv_qp_init_attr init = { .qp_type = IBV_QPT_RC,
+					 .cap = { .max_send_wr = 4, .max_recv_wr = 1,
+						  .max_send_sge = 1, .max_recv_sge = 1 } };
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_INIT, .port_num = 1,
+				    .qp_access_flags = REMOTE_RW };
+
+	(void)size;
+	c->scratch = aligned_alloc(PAGE, SCRATCH);
+	c->scratch_mr = ibv_reg_mr(c->pd, c->scratch, SCRATCH, IBV_ACCESS_LOCAL_WRITE);
+	c->cq = ibv_create_cq(c->ibv, 8, NULL, NULL, 0);
+	if (!c->scratch || !c->scratch_mr || !c->cq)
+		return errno_or(EIO);
+	init.send_cq = init.recv_cq = c->cq;
+	c->qp = ibv_create_qp(c->pd, &init);
+	if (!c->qp || ibv_modify_qp(c->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+				    IBV_QP_ACCESS_FLAGS))
+		return errno_or(EIO);
+	c->gid_index = find_gid(c, &v->gid);
+	v->qpn = c->qp->qp_num;
+	return c->gid_index < 0 ? -EADDRNOTAVAIL : 0;
+}
+
+static long join_qp(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	struct context *c = &contexts[v->ctx];
+	struct ibv_qp_attr rtr = { .qp_state = IBV_QPS_RTR, .path_mtu = IBV_MTU_1024,
+				   .dest_qp_num = v->qpn, .max_dest_rd_atomic = 1,
+				   .min_rnr_timer = 12,
+				   .ah_attr = { .is_global = 1, .port_num = 1,
+						.grh = { .dgid = v->gid, .hop_limit = 64,
+							 .sgid_index = (uint8_t)c->gid_index } } };
+	struct ibv_qp_attr rts = { .qp_state = IBV_QPS_RTS, .timeout = 14, .retry_cnt = 7,
+				   .rnr_retry = 7, .max_rd_atomic = 1 };
+
+	(void)size;
+	errno = 0;
+	if (ibv_modify_qp(c->qp, &rtr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU |
+			  IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
+			  IBV_QP_MIN_RNR_TIMER) ||
+	    ibv_modify_qp(c->qp, &rts, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
+			  IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC))
+		return errno_or(EIO);
+	return 0;
+}
+
+void v_connect(struct actor *a, int actx, struct actor *b, int bctx)
+{
+	struct verbs_step va = { .ctx = actx }, vb = { .ctx = bctx };
+
+	must(actor_call(a, create_qp, &va, sizeof(va)));
+	must(actor_call(b, create_qp, &vb, sizeof(vb)));
+	va.ctx = bctx; /* each side learns the other's address */
+	vb.ctx = actx;
+	must(actor_call(b, join_qp, &va, sizeof(va)));
+	must(actor_call(a, join_qp, &vb, sizeof(vb)));
+}
+
+static long poll_one(struct ibv_cq *cq)
+{
+	time_t end = time(NULL) + 5;
+	struct ibv_wc wc;
+	int n;
+
+	while (!(n = ibv_poll_cq(cq, 1, &wc))) {
+		if (time(NULL) > end)
+			return -ETIME;
+		sched_yield();
+	}
+	if (n < 0)
+		return -EIO;
+	return wc.status == IBV_WC_SUCCESS ? 0 : -EREMOTEIO;
+}
+
+static long transfer(const struct verbs_step *v, enum ibv_wr_opcode opcode)
+{
+	struct context *c = &contexts[v->ctx];
+	struct ibv_sge sge = { (uintptr_t)c->scratch, (uint32_t)v->len, c->scratch_mr->lkey };
+	struct ibv_send_wr *bad, wr = { .sg_list = &sge, .num_sge = 1, .opcode = opcode,
+					.send_flags = IBV_SEND_SIGNALED,
+					.wr.rdma = { v->raddr, v->rkey } };
+	int err = ibv_post_send(c->qp, &wr, &bad);
+
+	return err ? -err : poll_one(c->cq);
+}
+
+static long rdma_write(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+
+	(void)size;
+	pattern_fill(contexts[v->ctx].scratch, v->len, v->seed, v->pos);
+	return transfer(v, IBV_WR_RDMA_WRITE);
+}
+
+static long rdma_read(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	unsigned char *scratch = contexts[v->ctx].scratch;
+	long ret;
+
+	(void)size;
+	memset(scratch, 0, v->len);
+	ret = transfer(v, IBV_WR_RDMA_READ);
+	if (ret)
+		return ret;
+	return pattern_matches(scratch, v->len, v->seed, v->pos) ? 0 : -EILSEQ;
+}
+
+static long rdma_step(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
+		      uint64_t seed, actor_fn fn)
+{
+	struct verbs_step v = { .ctx = ctx, .raddr = mr->addr + off, .rkey = mr->rkey, .len = len,
+				.seed = seed, .pos = off };
+
+	return len > SCRATCH ? -EMSGSIZE : actor_call(a, fn, &v, sizeof(v));
+}
+
+long v_write(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
+	     uint64_t seed)
+{
+	return rdma_step(a, ctx, mr, off, len, seed, rdma_write);
+}
+
+long v_read_check(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
+		  uint64_t seed)
+{
+	return rdma_step(a, ctx, mr, off, len, seed, rdma_read);
+}

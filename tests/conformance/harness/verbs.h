@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Verbs steps of an actor.  An actor has up to four contexts, numbered from 0; each has one
+ * protection domain and, once connected, one reliable-connection queue pair.
+ */
+#ifndef PINV_TEST_VERBS_H
+#define PINV_TEST_VERBS_H
+
+#include <infiniband/verbs.h>
+#include <stdint.h>
+
+#include "actor.h"
+
+#define RXE_DEVICE "rxe0"
+
+#define REMOTE_RW (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ)
+
+struct mr {
+	int ctx, slot;
+	uint64_t addr, len;
+	uint32_t lkey, rkey, handle;
+};
+
+/* Opens a context; the number of the uverbs descriptor. */
+long v_open(struct actor *a, int ctx);
+long v_open_device(struct actor *a, int ctx, const char *device);
+/* Destroys what the context has and closes it. */
+long v_close(struct actor *a, int ctx);
+/* Closes the bare descriptor and forgets the context; queue pairs stay mapped. */
+long v_close_fd(struct actor *a, int ctx);
+/* The kernel's number of the protection domain, for raw commands by another process. */
+long v_pd_handle(struct actor *a, int ctx);
+/* Descriptors that hang on the context: a new completion channel, the async events. */
+long v_channel_fd(struct actor *a, int ctx);
+long v_async_fd(struct actor *a, int ctx);
+
+long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access, struct mr *mr);
+long v_dereg(struct actor *a, const struct mr *mr);
+
+/* The same without a library, on a bare uverbs descriptor; v_raw_reg() gives the MR's handle. */
+long v_raw_reg(struct actor *a, long uverbs_fd, uint32_t pd, uint64_t addr, uint64_t len,
+	       int access);
+long v_raw_dereg(struct actor *a, long uverbs_fd, uint32_t handle);
+
+/* Gives both contexts a queue pair and joins them. */
+void v_connect(struct actor *a, int actx, struct actor *b, int bctx);
+
+/*
+ * Over the queue pair of ctx: writes len <= 64 KiB of the content of seed into the peer's mr at
+ * off, or reads it there and compares (-EILSEQ).  -EREMOTEIO: a completion with an error.
+ */
+long v_write(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
+	     uint64_t seed);
+long v_read_check(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
+		  uint64_t seed);
+
+#endif
