@@ -1,0 +1,171 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#
+# Messages, clean-up, locks and long steps: what every part of ./pinverbs uses.
+
+# Exit status of a failure of the lab itself; "run" makes it 125, out of the command's way.
+FAIL=1
+
+say() { echo "pinverbs: $*" >&2; }
+
+die()
+{
+	clear_progress
+	say "$*"
+	exit "$FAIL"
+}
+
+usage_error()
+{
+	say "$* (see ./pinverbs help)"
+	exit 2
+}
+
+# --- clean-up: no process and no temporary file stays, whatever ends the script
+
+declare -A children=()		# pid -> 1; each leads its own process group
+declare -a temporary=()
+
+cleanup()
+{
+	local pid
+
+	trap '' INT TERM HUP
+	for pid in "${!children[@]}"; do
+		kill -TERM -- "-$pid" "$pid" 2>/dev/null
+	done
+	for pid in "${!children[@]}"; do
+		wait "$pid" 2>/dev/null
+	done
+	# compilers and the like that make left behind
+	for pid in "${!children[@]}"; do
+		kill -KILL -- "-$pid" 2>/dev/null
+	done
+	if ((${#temporary[@]})); then
+		rm -rf -- "${temporary[@]}"
+	fi
+}
+
+stop() # SIGNAL NUMBER
+{
+	clear_progress
+	exit $((128 + $2))
+}
+
+trap cleanup EXIT
+trap 'stop INT 2' INT
+trap 'stop TERM 15' TERM
+trap 'stop HUP 1' HUP
+
+# Runs a long command so that a signal is acted on at once, and ends it with this script.
+await()
+{
+	local pid status
+
+	setsid setpriv --pdeathsig TERM "$@" <&- &
+	pid=$!
+	children[$pid]=1
+	wait "$pid"
+	status=$?
+	unset "children[$pid]"
+	return "$status"
+}
+
+scratch() # sets REPLY to a new folder that goes with this script
+{
+	REPLY=$(mktemp -d /tmp/pinverbs.XXXXXX) ||
+		die "cannot make a folder in /tmp: free space there"
+	temporary+=("$REPLY")
+}
+
+# --- progress of a long step: one changing line on a terminal, else a line every 10 seconds
+
+progress_shown=0
+progress_line=
+
+progress() # TEXT
+{
+	if [[ -t 2 ]]; then
+		printf '\rpinverbs: %s\e[K' "$1" >&2
+		progress_line=1
+	elif ((SECONDS >= progress_shown + 10)); then
+		say "$1"
+		progress_shown=$SECONDS
+	fi
+}
+
+clear_progress()
+{
+	if [[ $progress_line ]]; then
+		printf '\r\e[K' >&2
+		progress_line=
+	fi
+}
+
+# --- the cache, shared by all clones of a user
+
+prepare_cache()
+{
+	local base=${XDG_CACHE_HOME:-${HOME-}/.cache}
+
+	[[ $base == /* ]] ||
+		die "no cache folder: set HOME or XDG_CACHE_HOME to an absolute path"
+	cache=$base/pinverbs
+	mkdir -p "$cache"/{locks,src,build,kernels,tools,disks,runs} 2>/dev/null ||
+		die "cannot write to $cache: make it writable or set XDG_CACHE_HOME"
+	# held until this script ends: "clean" waits for nobody, it refuses
+	exec {cache_lock}>>"$cache/locks/cache"
+	flock -s -n "$cache_lock" ||
+		die "another pinverbs is cleaning $cache: wait for it to end"
+}
+
+# Holds a lock until unlock or the end of the script.  NAME also names the file.
+declare -A locks=()
+
+lock() # NAME WHAT-THE-OTHER-DOES
+{
+	local fd
+
+	exec {fd}>>"$cache/locks/$1"
+	locks[$1]=$fd
+	if ! flock -n "$fd"; then
+		say "waiting for another pinverbs that $2"
+		await flock "$fd"
+	fi
+}
+
+unlock() # NAME
+{
+	local fd=${locks[$1]}
+
+	exec {fd}>&-
+	unset "locks[$1]"
+}
+
+need_space() # MIB FOLDER WHAT
+{
+	local have
+
+	have=$(df --output=avail -BM -- "$2" 2>/dev/null | tail -n 1 | tr -dc 0-9)
+	[[ -z $have ]] || ((have >= $1)) ||
+		die "no disk space: $3 needs $1 MiB in $2, which has $have: free some or set XDG_CACHE_HOME"
+}
+
+# The cause of a failed step, from its log.
+no_space_in() { grep -q 'No space left on device' "$1"; }
+
+# Keeps the newest COUNT entries of a folder.
+prune() # FOLDER COUNT
+{
+	local -a old
+
+	mapfile -t old < <(cd "$1" && ls -1t 2>/dev/null | tail -n +"$(($2 + 1))")
+	((${#old[@]} == 0)) || (cd "$1" && rm -rf -- "${old[@]}")
+}
+
+elapsed() # SECONDS-AT-START: prints m:ss
+{
+	local s=$((SECONDS - $1))
+
+	printf '%d:%02d' $((s / 60)) $((s % 60))
+}

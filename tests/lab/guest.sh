@@ -1,0 +1,298 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#
+# Guests: the two small programs, the disks, QEMU, and what became of the command.
+
+# The programs that carry a command into the guest and its output and status out, built once.
+tools() # sets tools
+{
+	local key new log
+
+	key=$(cat "$lab"/{frame.h,host.c,guest.c} | sha256sum | cut -c 1-24)
+	tools=$cache/tools/$key
+	[[ ! -d $tools ]] || return 0
+	new=$cache/tools/.$key.$$
+	log=$cache/tools/build.log
+	temporary+=("$new")
+	mkdir "$new" || die "cannot write to $cache/tools: free space there"
+	if ! cc -O2 -o "$new/lab-host" "$lab/host.c" >"$log" 2>&1 ||
+		! cc -O2 -o "$new/lab-guest" "$lab/guest.c" >>"$log" 2>&1; then
+		die "cannot compile tests/lab: $(grep -m 1 -E 'error|cannot|No space' "$log") (log: $log)"
+	fi
+	# another one may have been faster
+	mv -T "$new" "$tools" 2>/dev/null || [[ -d $tools ]] || die "cannot write to $cache/tools"
+}
+
+# --- acceleration: /dev/kvm may exist and yet run nothing, so a kernel has to boot once
+
+accelerator() # sets accel to kvm or tcg
+{
+	local verdict boot
+
+	accel=tcg
+	[[ -r /dev/kvm && -w /dev/kvm && -z ${PINVERBS_TCG-} ]] || return 0
+	boot=$(</proc/sys/kernel/random/boot_id)
+	verdict=$cache/tools/kvm-$boot-$(id -u)
+	if [[ ! -e $verdict ]]; then
+		lock kvm "tries /dev/kvm"
+		[[ -e $verdict ]] || probe_kvm "$verdict"
+		unlock kvm
+	fi
+	read -r accel <"$verdict"
+}
+
+probe_kvm() # VERDICT
+{
+	local out
+
+	scratch
+	out=$REPLY/console
+	# without a root the kernel panics, reboots and QEMU ends
+	await timeout -k 1 10 qemu-system-x86_64 -machine q35,accel=kvm -cpu host -m 256 \
+		-nodefaults -no-user-config -no-reboot -display none -serial "file:$out" \
+		-kernel "$image" -append "console=ttyS0 panic=-1 root=none" >/dev/null 2>&1
+	if grep -q 'Kernel panic' "$out" 2>/dev/null; then
+		echo kvm >"$1.new"
+	else
+		echo tcg >"$1.new"
+		say "/dev/kvm runs no guest here: using emulation"
+	fi
+	rm -f "$cache"/tools/kvm-*[!w]
+	mv "$1.new" "$1"
+}
+
+# --- disks: formatted once in a guest, then the start of every guest, which writes to memory
+
+pmem_sizes=(1024M 1024M 512M)
+disk_size=512M
+
+disks() # sets disks; needs image
+{
+	local key
+
+	key=$(echo "${pmem_sizes[@]}" $disk_size | cat - "$lab/format-disks" | sha256sum | cut -c 1-24)
+	disks=$cache/disks/$key
+	[[ ! -d $disks ]] || return 0
+	lock disks "formats the guest's disks"
+	[[ -d $disks ]] || format_disks
+	unlock disks
+}
+
+format_disks()
+{
+	local new=$disks.new status i
+
+	need_space 200 "$cache" "the guest's disks"
+	progress "formatting the guest's disks"
+	rm -rf "$new"
+	mkdir "$new" || die "no disk space in $cache: free some or set XDG_CACHE_HOME"
+	temporary+=("$new")
+	for i in 0 1 2; do
+		truncate -s "${pmem_sizes[i]}" "$new/pmem$i"
+		truncate -s $disk_size "$new/vd$i"
+	done
+	(
+		FAIL=125
+		scratch
+		log=$new/log
+		mkdir -p "$log/out"
+		guest_defaults
+		pmem=$new disks=$new raw=1
+		limit=120
+		boot "$lab/format-disks" </dev/null >"$log/output" 2>&1
+	)
+	status=$?
+	clear_progress
+	if ((status)); then
+		mkdir -p "$cache/runs/format-disks"
+		cp "$new"/log/*.* "$new/log/output" "$cache/runs/format-disks/" 2>/dev/null
+		! no_space_in "$new/log/output" ||
+			die "no disk space in $cache for the guest's disks: free 200 MiB or set XDG_CACHE_HOME"
+		die "cannot format the guest's disks: $(tail -n 1 "$new/log/output") (logs: $cache/runs/format-disks)"
+	fi
+	rm -rf "$new/log"
+	mv "$new" "$disks"
+}
+
+# --- one run
+
+guest_defaults()
+{
+	flavour=test limit=600 net=veth smp=2 mem=2048 icount= hosts=1 pmem= raw= terminal=
+}
+
+# A folder for the logs of a run and for its PINVERBS_OUT.
+new_run() # sets log
+{
+	log=$cache/runs/$(date +%Y%m%d-%H%M%S)-$$
+	while ! mkdir "$log" 2>/dev/null; do
+		[[ -d $log ]] || die "cannot write to $cache/runs: free space there"
+		log+=+
+	done
+	mkdir "$log/out"
+	chmod 1777 "$log/out"
+}
+
+quote() { echo "${1//,/,,}"; } # for QEMU's option lists
+
+qemu_args() # HOST; sets args
+{
+	local host=$1 dir=$job/$1 share=off from=$disks snapshot=on append i
+
+	append="console=ttyS0 loglevel=7 panic=-1 root=rootfs rootfstype=9p"
+	append+=" rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose ro"
+	append+=" init=$dir/init pinverbs.job=$dir"
+	if [[ $pmem ]]; then
+		share=on from=$pmem
+	fi
+	[[ -z $raw ]] || snapshot=off
+	args=(qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none
+		-m "${mem}M,slots=4,maxmem=$((mem + 4096))M" -smp "$smp"
+		-serial "file:$(quote "$(kernel_log "$host")")" -kernel "$image")
+	if [[ $icount ]]; then
+		args+=(-machine q35,nvdimm=on -accel tcg -cpu max -icount "shift=0,sleep=off")
+		append+=" noreplace-smp"
+	elif [[ $accel == kvm ]]; then
+		args+=(-machine q35,nvdimm=on -accel kvm -cpu host)
+	else
+		args+=(-machine q35,nvdimm=on -accel tcg -cpu max)
+	fi
+	args+=(-append "$append"
+		-virtfs "local,path=/,mount_tag=rootfs,security_model=none,readonly=on,multidevs=remap"
+		-virtfs "local,path=$(quote "$PINVERBS_OUT"),mount_tag=out,security_model=none,multidevs=remap"
+		-device virtio-rng-pci -device virtio-serial-pci
+		-chardev "socket,id=port,fd=3" -device "virtserialport,chardev=port,name=pinverbs")
+	for i in 0 1 2; do
+		args+=(-object "memory-backend-file,id=mem$i,share=$share,mem-path=$(quote "$from/pmem$i"),size=${pmem_sizes[i]}"
+			-device "nvdimm,id=nv$i,memdev=mem$i,slot=$i"
+			-drive "if=none,id=vd$i,file=$(quote "$disks/vd$i"),format=raw,snapshot=$snapshot,cache=unsafe"
+			-device "virtio-blk-pci,drive=vd$i")
+	done
+	if ((hosts == 2)); then
+		args+=(-netdev "stream,id=net,server=$( ((host)) && echo off || echo on),addr.type=unix,addr.path=$job/net"
+			-device "virtio-net-pci,netdev=net,mac=52:54:00:00:77:0$((host + 1)),romfile=")
+	fi
+}
+
+kernel_log() # HOST
+{
+	if (($1)); then
+		echo "$log/kernel-$1.log"
+	else
+		echo "$log/kernel.log"
+	fi
+}
+
+job_files() # HOST CMD…
+{
+	local dir=$job/$1 host=$1 which=$net
+
+	shift
+	mkdir "$dir" &&
+		cp "$lab/guest-init" "$dir/init" &&
+		cp "$tools/lab-guest" "$dir/" &&
+		printf '%s\0' "$@" >"$dir/args" &&
+		env -0 >"$dir/env" &&
+		printf '%s' "$here" >"$dir/cwd" ||
+		die "no disk space in /tmp: free some"
+	((hosts == 1)) || which=eth
+	[[ -z $terminal ]] || : >"$dir/tty"
+	{
+		echo "HOST=$host HOSTS=$hosts NET=$which FLAVOUR=$flavour"
+		echo "DISKS=$([[ $raw ]] && echo raw || echo ready)"
+		printf 'OUT=%q\n' "$PINVERBS_OUT"
+	} >"$dir/conf"
+}
+
+# Boots the guest, or both, with CMD.  Wants image, tools, disks, accel, log and the settings of
+# guest_defaults; stdin, stdout and stderr are the command's.  Returns the command's status.
+boot() # CMD…
+{
+	local job host pid status
+	local -a args all=() options=(-b 180 -l "$log/qemu.log")
+
+	scratch
+	job=$REPLY
+	PINVERBS_OUT=${PINVERBS_OUT:-$log/out}
+	for ((host = 0; host < hosts; host++)); do
+		job_files "$host" "$@"
+		qemu_args "$host"
+		all+=(-- "${args[@]}")
+	done
+	((limit == 0)) || options+=(-t "$limit")
+	[[ -z $terminal ]] || options+=(-T)
+	# not await: this one shares the terminal and its signals
+	TMPDIR=$job "$tools/lab-host" "${options[@]}" "$job/result" "${all[@]}" <&0 &
+	pid=$!
+	children[$pid]=1
+	wait "$pid"
+	unset "children[$pid]"
+	verdict "$job/result"
+}
+
+lab_failure() # TEXT
+{
+	say "$* (logs: $log)"
+	return 125
+}
+
+# Turns lab-host's result into a status: the first guest that did not succeed decides.
+verdict() # RESULT
+{
+	local word n host=0 status=0 s who=guest
+
+	[[ -s $1 ]] || { lab_failure "lab-host ended without a result"; return; }
+	while read -r word n; do
+		((hosts == 1)) || who="guest $host"
+		s=125
+		case $word in
+		exit) s=$n ;;
+		pipe) s=141 ;;
+		signal) exit $((128 + n)) ;;
+		dead) lab_failure "$who died: $(last_words "$host")" ;;
+		noboot) lab_failure "$who hung: no command started within $n s: $(last_words "$host")" ;;
+		hung) lab_failure "$who hung: no sign of life for $n s: $(last_words "$host")" ;;
+		timeout) lab_failure "$who hung or too slow: the command did not end in $n s (--timeout)" ;;
+		partner) lab_failure "$who ended because the other one failed" ;;
+		esac
+		((status)) && [[ $status != 125 || $s == 125 ]] || status=$s
+		host=$((host + 1))
+	done <"$1"
+	return "$status"
+}
+
+last_words() # HOST; the line of the kernel log, or of QEMU, that says why
+{
+	local line file
+
+	file=$(kernel_log "$1")
+	line=$(grep -a -m 1 -oE 'Kernel panic.*|pinverbs: guest: .*' "$file" 2>/dev/null | tr -d '\r')
+	if [[ -z $line && ! -s $file ]]; then
+		line="QEMU: $(tail -n 1 "$log/qemu.log" 2>/dev/null)"
+	fi
+	echo "${line:-no message in the kernel log}"
+}
+
+# --- the kernel log
+
+# Nothing is ever taken off this list for a test's sake.
+dirty_pattern='WARNING:|BUG:|Oops|\bKASAN:|UBSAN:|refcount_t:|general protection fault'
+dirty_pattern+='|[Uu]nable to handle|INFO: task .* blocked|INFO: rcu|rcu: INFO|possible (circular|recursive|irq|deadlock)'
+dirty_pattern+='|inconsistent lock state|suspicious RCU|bad unlock balance|held lock freed|locks? (still )?held'
+dirty_pattern+='|kernel BUG at|Kernel panic|double fault|stack segment|kmemleak: [0-9]+ new|soft lockup|hard LOCKUP|------------\[ cut here'
+
+# Shows the lines of a run's kernel logs that should not be there; false if there are any.
+clean_logs()
+{
+	local file lines clean=0
+
+	for file in "$log"/kernel*.log; do
+		lines=$(grep -a -nE "$dirty_pattern" "$file" 2>/dev/null | tr -d '\r' | head -n 20)
+		if [[ $lines ]]; then
+			say "kernel log is dirty, $file:"
+			echo "$lines" >&2
+			clean=1
+		fi
+	done
+	return "$clean"
+}

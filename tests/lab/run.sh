@@ -1,0 +1,163 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#
+# ./pinverbs run and ./pinverbs shell
+
+number() # OPTION VALUE MIN MAX
+{
+	[[ $2 =~ ^[0-9]{1,7}$ ]] && ((10#$2 >= $3 && 10#$2 <= $4)) ||
+		usage_error "$1 takes a number from $3 to $4, not '$2'"
+}
+
+# Parses the options of run and shell into the settings of guest_defaults; the rest is in command.
+parse_guest_options()
+{
+	local option value
+
+	command=()
+	while (($#)); do
+		option=$1
+		case $option in
+		--)
+			shift
+			command=("$@")
+			return
+			;;
+		--icount)
+			icount=1
+			shift
+			continue
+			;;
+		--*=*)
+			value=${option#*=}
+			option=${option%%=*}
+			shift
+			;;
+		--kernel | --timeout | --net | --smp | --mem | --hosts | --pmem)
+			(($# > 1)) || usage_error "$option needs a value"
+			value=$2
+			shift 2
+			;;
+		-*) usage_error "unknown option $option" ;;
+		*)
+			command=("$@")
+			return
+			;;
+		esac
+		guest_option "$option" "$value"
+	done
+}
+
+guest_option() # OPTION VALUE
+{
+	case $1 in
+	--kernel)
+		is_flavour "$2" || usage_error "--kernel takes one of ${flavours[*]}, not '$2'"
+		flavour=$2
+		;;
+	--timeout) number "$@" 0 9999999 && limit=$((10#$2)) ;;
+	--net)
+		[[ $2 == veth || $2 == lo ]] || usage_error "--net takes veth or lo, not '$2'"
+		net=$2
+		;;
+	--smp) number "$@" 1 8 && smp=$((10#$2)) smp_given=1 ;;
+	--mem) number "$@" 512 65536 && mem=$((10#$2)) mem_given=1 ;;
+	--hosts) number "$@" 1 2 && hosts=$2 ;;
+	--pmem) [[ $2 ]] || usage_error "--pmem takes a folder" && pmem=$2 ;;
+	*) usage_error "unknown option $1" ;;
+	esac
+}
+
+check_guest_options()
+{
+	if [[ $icount ]]; then
+		[[ -z ${smp_given-} || $smp == 1 ]] || usage_error "--icount counts one CPU's instructions: no --smp"
+		smp=1
+	fi
+	[[ $flavour != kasan || ${mem_given-} ]] || mem=3072
+	[[ -z $pmem || $hosts == 1 ]] || usage_error "--pmem belongs to one guest: no --hosts 2"
+}
+
+# Everything a guest of the given flavour needs.
+prepare_guest()
+{
+	install_packages
+	kernel "$flavour"
+	tools
+	accelerator
+	disks
+	[[ -z $pmem ]] || keep_pmem
+}
+
+# --pmem FOLDER: persistent memory that outlives the guest, made from the formatted one.
+keep_pmem()
+{
+	local i
+
+	mkdir -p "$pmem" 2>/dev/null || die "cannot make the folder $pmem"
+	pmem=$(cd "$pmem" && pwd -P)
+	for i in 0 1 2; do
+		[[ -e $pmem/pmem$i ]] && continue
+		if ! cp --sparse=always "$disks/pmem$i" "$pmem/.pmem$i.$$" 2>/dev/null; then
+			rm -f "$pmem/.pmem$i.$$"
+			die "no disk space in $pmem for persistent memory: free 100 MiB there"
+		fi
+		mv "$pmem/.pmem$i.$$" "$pmem/pmem$i"
+	done
+}
+
+own_out()
+{
+	new_run
+	prune "$cache/runs" 60
+	if [[ ${PINVERBS_OUT-} ]]; then
+		mkdir -p "$PINVERBS_OUT" 2>/dev/null && PINVERBS_OUT=$(cd "$PINVERBS_OUT" && pwd -P) ||
+			die "PINVERBS_OUT: cannot use the folder $PINVERBS_OUT"
+	else
+		PINVERBS_OUT=$log/out
+	fi
+}
+
+run_main()
+{
+	local status command smp_given mem_given
+
+	FAIL=125
+	guest_defaults
+	parse_guest_options "$@"
+	((${#command[@]})) || usage_error "run: no command: ./pinverbs run [options] -- CMD ARG..."
+	check_guest_options
+	prepare_guest
+	own_out
+	printf '%q ' "${command[@]}" >"$log/command"
+	boot "${command[@]}"
+	status=$?
+	say "PINVERBS_OUT is $PINVERBS_OUT (kernel log: $log/kernel.log)"
+	if ! clean_logs && ((status == 0)); then
+		status=125
+	fi
+	exit "$status"
+}
+
+shell_main()
+{
+	local command smp_given mem_given
+
+	FAIL=125
+	guest_defaults
+	limit=0
+	parse_guest_options "$@"
+	((${#command[@]} == 0)) || usage_error "shell takes no command: use run"
+	[[ -t 0 && -t 1 ]] || die "shell needs a terminal: use ./pinverbs run -- CMD"
+	((hosts == 1)) || usage_error "shell has one guest: no --hosts 2"
+	check_guest_options
+	terminal=1
+	prepare_guest
+	own_out
+	say "shell in the guest, $flavour kernel; exit or Ctrl-] ends it"
+	boot "${SHELL:-/bin/bash}"
+	status=$?
+	clean_logs
+	say "PINVERBS_OUT is $PINVERBS_OUT (kernel log: $log/kernel.log)"
+	exit "$status"
+}
