@@ -32,6 +32,10 @@ struct report {
 	bool finished;
 	bool failed;
 	bool skipped;
+	unsigned int nr_settings;
+	struct {
+		char path[128], old[64];
+	} setting[4];
 	size_t len;
 	char text[sizeof(((struct outcome *)0)->text)];
 };
@@ -231,6 +235,33 @@ const char *in_dir(const char *name)
 	return path[next];
 }
 
+void set_for_check(const char *path, const char *value)
+{
+	unsigned int n = report->nr_settings;
+	int err;
+
+	if (n == sizeof(report->setting) / sizeof(report->setting[0]))
+		broken("too many settings");
+	snprintf(report->setting[n].path, sizeof(report->setting[n].path), "%s", path);
+	if (file_read(path, report->setting[n].old, sizeof(report->setting[n].old)) < 0)
+		skip("no %s", path);
+	report->nr_settings++;
+	err = file_write(path, value);
+	if (err)
+		broken("%s: cannot set to %s: %s", path, value, errno_name(-err));
+}
+
+static void restore_settings(void)
+{
+	while (report->nr_settings--)
+		if (file_write(report->setting[report->nr_settings].path,
+			       report->setting[report->nr_settings].old)) {
+			report->failed = true;
+			report_line("cannot restore %s\n",
+				    report->setting[report->nr_settings].path);
+		}
+}
+
 /* ---- running ------------------------------------------------------------------------------- */
 
 /* Calls fn for every process whose ancestor is this one; returns how many there are. */
@@ -374,6 +405,7 @@ static void run_director(void (*run)(void), const char *below, int limit_ms)
 		report_line("processes that survive SIGKILL:\n");
 		each_descendant(describe);
 	}
+	restore_settings();
 	if (file_remove_tree(dir) && errno != ENOENT) {
 		report->failed = true;
 		report_line("cannot remove %s: %s\n", dir, errno_name(errno));

@@ -103,6 +103,9 @@ const char *errno_name(int err);
 const char *check_dir(void);
 const char *in_dir(const char *name);
 
+/* Writes a kernel setting (a file of /proc or /sys) that gets its old value after the check. */
+void set_for_check(const char *path, const char *value);
+
 /* ---- running checks ------------------------------------------------------------------------ */
 
 struct outcome {

@@ -79,7 +79,8 @@ const char *make_file(const char *name, uint64_t size)
 	return path;
 }
 
-bool file_has_pattern(const char *path, uint64_t pos, uint64_t len, uint64_t seed)
+bool file_has_content_at(const char *path, uint64_t pos, uint64_t len, uint64_t seed,
+			 uint64_t from)
 {
 	unsigned char buf[KiB(64)];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -89,13 +90,19 @@ bool file_has_pattern(const char *path, uint64_t pos, uint64_t len, uint64_t see
 		size_t n = len < sizeof(buf) ? len : sizeof(buf);
 
 		same = pread(fd, buf, n, (off_t)pos) == (ssize_t)n &&
-		       pattern_matches(buf, n, seed, pos);
+		       pattern_matches(buf, n, seed, from);
 		pos += n;
+		from += n;
 		len -= n;
 	}
 	if (fd >= 0)
 		close(fd);
 	return same;
+}
+
+bool file_has_pattern(const char *path, uint64_t pos, uint64_t len, uint64_t seed)
+{
+	return file_has_content_at(path, pos, len, seed, pos);
 }
 
 /* ---- the state of a file ------------------------------------------------------------------- */

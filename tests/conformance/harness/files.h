@@ -36,6 +36,10 @@ const char *make_sparse_file(const char *name, uint64_t size);
 /* The content of a file is that of seed from pos on, for len bytes. */
 bool file_has_pattern(const char *path, uint64_t pos, uint64_t len, uint64_t seed);
 
+/* The same where position pos of the file holds position from of the content. */
+bool file_has_content_at(const char *path, uint64_t pos, uint64_t len, uint64_t seed,
+			 uint64_t from);
+
 /* Everything about a file that a refused layout change must leave alone. */
 struct file_state {
 	struct stat st;

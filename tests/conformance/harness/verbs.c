@@ -240,6 +240,11 @@ long v_dereg(struct actor *a, const struct mr *mr)
 	return actor_call(a, dereg, &v, sizeof(v));
 }
 
+struct ibv_pd *v_local_pd(int ctx)
+{
+	return contexts[ctx].pd;
+}
+
 /* One command of the write() interface, sent through ioctl(), which any process may use. */
 static long invoke_write(int fd, uint64_t cmd, void *in, uint16_t in_len, void *out,
 			 uint16_t out_len)

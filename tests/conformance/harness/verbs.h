@@ -42,6 +42,9 @@ long v_raw_reg(struct actor *a, long uverbs_fd, uint32_t pd, uint64_t addr, uint
 	       int access);
 long v_raw_dereg(struct actor *a, long uverbs_fd, uint32_t handle);
 
+/* Inside an actor's own function: the protection domain of its context. */
+struct ibv_pd *v_local_pd(int ctx);
+
 /* Gives both contexts a queue pair and joins them. */
 void v_connect(struct actor *a, int actx, struct actor *b, int bctx);
 

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The layout changes that checks try on a file, and what each does when nothing forbids it. */
+#ifndef PINV_TEST_LAYOUT_H
+#define PINV_TEST_LAYOUT_H
+
+#include "scene.h"
+
+/* What a file should hold, as far as the checks look. */
+struct image {
+	uint64_t size;
+	unsigned char byte[2 * SCENE_SIZE];
+};
+
+struct layout_op {
+	const char *name;
+	/* Does it to the file; other is a second file with the same content. */
+	long (*run)(struct actor *a, const char *path, const char *other);
+	void (*effect)(struct image *img);
+};
+
+extern const struct layout_op
+	op_truncate,
+	op_truncate_to_zero,
+	op_ftruncate,
+	op_open_truncate,
+	op_punch_hole,
+	op_zero_range,
+	op_zero_range_keep_size,
+	op_collapse_range,
+	op_insert_range,
+	op_madvise_remove,
+	op_uring_ftruncate,
+	op_uring_fallocate,
+	op_clone_from,
+	op_clone_to,
+	op_clone_range_from,
+	op_clone_range_to,
+	op_dedupe_from,
+	op_dedupe_to;
+
+#endif
