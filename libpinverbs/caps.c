@@ -71,13 +71,14 @@ bool kernel_has_layout_leases(void)
 	return probe_layout_lease() != EINVAL || has_file_pins();
 }
 
-bool file_is_dax(int fd)
+int file_is_dax(int fd, bool *dax)
 {
 	struct statx stx;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
-		return false;
-	return S_ISREG(stx.stx_mode) && (stx.stx_attributes & STATX_ATTR_DAX);
+		return errno;
+	*dax = S_ISREG(stx.stx_mode) && (stx.stx_attributes & STATX_ATTR_DAX);
+	return 0;
 }
 
 static void name_kernel(char *buffer, size_t size)

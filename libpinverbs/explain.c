@@ -44,9 +44,11 @@ static void explain_not_owner(int fd, struct pinv_cap_info *why)
 
 static void explain_unsupported(int fd, struct pinv_cap_info *why)
 {
+	bool dax = false;
+
 	if (pinv_query_cap(PINV_CAP_LAYOUT_LEASE, why))
 		return;
-	if (!file_is_dax(fd)) {
+	if (file_is_dax(fd, &dax) || !dax) {
 		SAY(why->reason, "file is not in DAX mode");
 		SAY(why->remedy, "use a file on XFS or ext4 mounted with -o dax=always");
 	} else {
@@ -63,10 +65,9 @@ static void explain_invalid_lease(int fd, struct pinv_cap_info *why)
 
 	if (!fstat(fd, &st) && !S_ISREG(st.st_mode)) {
 		SAY(why->reason, "not a regular file (mode %06o)", st.st_mode);
-		SAY(why->remedy, "only files of a file system carry layout leases");
+		SAY(why->remedy, "pass a regular file of a file system");
 	} else if (!pinv_query_cap(PINV_CAP_LAYOUT_LEASE, why)) {
-		SAY(why->reason, "kind of lease not known to this version");
-		SAY(why->remedy, "ask for PINV_LEASE_EXCLUSIVE");
+		other_reason(why, EINVAL);
 	}
 }
 
@@ -122,20 +123,6 @@ int fail_release(int fd, int err)
 	return err;
 }
 
-int fail_range(int fd, uint64_t offset, size_t length, uint64_t size)
-{
-	struct pinv_cap_info why;
-
-	if (!log_wanted())
-		return EINVAL;
-	SAY(why.reason,
-	    "%zu bytes from %" PRIu64 " do not lie within the file's %" PRIu64, length,
-	    offset, size);
-	SAY(why.remedy, "extend the file first (ftruncate), or register less");
-	log_failure(fd, "register file memory", EINVAL, &why);
-	return EINVAL;
-}
-
 static void explain_no_memory(size_t length, struct pinv_cap_info *why)
 {
 	struct rlimit limit;
@@ -152,12 +139,11 @@ static void explain_no_memory(size_t length, struct pinv_cap_info *why)
 	}
 }
 
-static void explain_refused_pin(int fd, struct pinv_cap_info *why)
+static void explain_refused_pin(struct pinv_cap_info *why)
 {
 	if (pinv_query_cap(PINV_CAP_LAYOUT_LEASE, why))
 		return;
-	SAY(why->reason, "kernel refuses long-term pins of this file%s",
-	    file_is_dax(fd) ? " by this device" : "");
+	SAY(why->reason, "kernel refuses long-term pins of this file by this device");
 	SAY(why->remedy,
 	    "use a device whose driver the series converts, or anonymous memory");
 }
@@ -176,7 +162,7 @@ int fail_file_mr(int fd, const char *operation, int err, size_t length)
 		    "do not release the lease with fcntl() under the library");
 		break;
 	case EOPNOTSUPP:
-		explain_refused_pin(fd, &why);
+		explain_refused_pin(&why);
 		break;
 	case EFAULT:
 		SAY(why.reason,
@@ -221,4 +207,36 @@ int fail_dereg(int fd, const char *operation, int err)
 	}
 	log_failure(fd, operation, err, &why);
 	return err;
+}
+
+int fail_range(int fd, uint64_t offset, size_t length, uint64_t size)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return EINVAL;
+	if (!length)
+		SAY(why.reason, "nothing follows byte %" PRIu64 " of the file's %" PRIu64,
+		    offset, size);
+	else
+		SAY(why.reason,
+		    "%zu bytes from byte %" PRIu64 " do not lie within the file's "
+		    "%" PRIu64,
+		    length, offset, size);
+	SAY(why.remedy, "extend the file first (ftruncate), or register less");
+	log_failure(fd, "map", EINVAL, &why);
+	return EINVAL;
+}
+
+int fail_kind(int fd, enum pinv_lease_kind kind)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return EINVAL;
+	SAY(why.reason, "kind of lease %d is not known to this version of libpinverbs",
+	    kind);
+	SAY(why.remedy, "ask for PINV_LEASE_EXCLUSIVE");
+	log_failure(fd, "take layout lease", EINVAL, &why);
+	return EINVAL;
 }

@@ -27,7 +27,7 @@ unsigned long process_generation(void);
 
 /* caps.c */
 bool kernel_has_layout_leases(void);
-bool file_is_dax(int fd);
+int file_is_dax(int fd, bool *dax);
 
 /* log.c */
 bool log_wanted(void);
@@ -38,12 +38,13 @@ __attribute__((format(printf, 3, 4))) void say(char *buffer, size_t size,
 
 /*
  * explain.c: log a failed call, with what errno and the file tell about the reason. Each
- * returns the errno it was given (fail_range: EINVAL).
+ * returns the errno it was given, the last two EINVAL.
  */
 int fail_lease(int fd, const char *operation, int err);
 int fail_release(int fd, int err);
-int fail_range(int fd, uint64_t offset, size_t length, uint64_t size);
 int fail_file_mr(int fd, const char *operation, int err, size_t length);
 int fail_dereg(int fd, const char *operation, int err);
+int fail_range(int fd, uint64_t offset, size_t length, uint64_t size);
+int fail_kind(int fd, enum pinv_lease_kind kind);
 
 #endif

@@ -72,15 +72,26 @@ int description_fd(const struct description *desc)
 	return desc->fd;
 }
 
-/* Caller holds list_lock. */
-static struct description *find_description(int fd)
+/*
+ * Caller holds list_lock. EINVAL comes from a kernel older than layout leases: whatever is
+ * on the list there is about to be refused, so nothing is missed.
+ */
+static int find_description(int fd, struct description **result)
 {
 	struct description *desc;
 
-	for (desc = descriptions; desc; desc = desc->next)
-		if (fcntl(desc->fd, F_DUPFD_QUERY, fd) == 1)
-			return desc;
-	return NULL;
+	*result = NULL;
+	for (desc = descriptions; desc; desc = desc->next) {
+		int same = fcntl(desc->fd, F_DUPFD_QUERY, fd);
+
+		if (same < 0 && errno != EINVAL)
+			return errno;
+		if (same == 1) {
+			*result = desc;
+			break;
+		}
+	}
+	return 0;
 }
 
 /*
@@ -109,11 +120,11 @@ static int new_description(int fd, struct description **result)
 static int get_description(int fd, struct description **result)
 {
 	struct description *desc;
-	int err = 0;
+	int err;
 
 	pthread_mutex_lock(&list_lock);
-	desc = find_description(fd);
-	if (!desc) {
+	err = find_description(fd, &desc);
+	if (!err && !desc) {
 		err = new_description(fd, &desc);
 		if (!err) {
 			desc->next = descriptions;
@@ -156,6 +167,8 @@ static int take_lease(struct description *desc)
 	int held = fcntl(desc->fd, F_GETLEASE);
 	int err;
 
+	if (held < 0)
+		return errno;
 	desc->adopted = held == (F_LAYOUT | F_EXCLUSIVE);
 	if (desc->adopted)
 		return 0;
@@ -230,26 +243,29 @@ void description_abandon(struct description *desc)
 	description_drop(desc);
 }
 
-/* Whether the library itself holds a lease on the description; never waits for fcntl. */
-static bool description_is_held(int fd)
+/* Whether the library has a lease on the description; never waits for a fcntl. */
+static bool description_is_listed(int fd)
 {
-	bool held;
+	struct description *desc;
+	bool listed;
 
 	pthread_mutex_lock(&list_lock);
-	held = find_description(fd) != NULL;
+	listed = !find_description(fd, &desc) && desc;
 	pthread_mutex_unlock(&list_lock);
-	return held;
+	return listed;
 }
 
 PINV_EXPORT struct pinv_lease *pinv_lease_acquire(int fd, enum pinv_lease_kind kind)
 {
-	struct pinv_lease *lease = NULL;
-	int err = EINVAL;
+	struct pinv_lease *lease;
+	int err;
 
-	if (kind == PINV_LEASE_EXCLUSIVE) {
-		lease = malloc(sizeof(*lease));
-		err = lease ? description_hold(fd, &lease->desc) : ENOMEM;
+	if (kind != PINV_LEASE_EXCLUSIVE) {
+		errno = fail_kind(fd, kind);
+		return NULL;
 	}
+	lease = malloc(sizeof(*lease));
+	err = lease ? description_hold(fd, &lease->desc) : ENOMEM;
 	if (!err)
 		return lease;
 	free(lease);
@@ -290,8 +306,8 @@ PINV_EXPORT int pinv_lease_query(int fd, enum pinv_lease_kind *kind)
 		*kind = PINV_LEASE_NONE;
 		break;
 	default:
-		*kind = description_is_held(fd) ? PINV_LEASE_EXCLUSIVE
-						: PINV_LEASE_UNKNOWN;
+		*kind = description_is_listed(fd) ? PINV_LEASE_EXCLUSIVE
+						  : PINV_LEASE_UNKNOWN;
 	}
 	return 0;
 }

@@ -34,9 +34,12 @@ struct range {
 
 static int lease_if_needed(struct pinv_mr *mr, int fd)
 {
-	int err;
+	bool dax;
+	int err = file_is_dax(fd, &dax);
 
-	if (!file_is_dax(fd))
+	if (err)
+		return fail_file_mr(fd, "look at", err, 0);
+	if (!dax)
 		return 0;
 	err = description_hold(fd, &mr->desc);
 	return err ? fail_lease(fd, "take exclusive layout lease", err) : 0;
@@ -49,9 +52,9 @@ static int check_range(int fd, struct range *range)
 	uint64_t size;
 
 	if (fstat(fd, &st))
-		return fail_file_mr(fd, "read the file's size", errno, range->length);
+		return fail_file_mr(fd, "look at", errno, range->length);
 	if (!S_ISREG(st.st_mode))
-		return fail_file_mr(fd, "map", EINVAL, range->length);
+		return fail_lease(fd, "map", EINVAL);
 	size = st.st_size;
 	if (range->offset >= size || range->length > size - range->offset ||
 	    (!range->length && size - range->offset > SIZE_MAX))
@@ -62,30 +65,48 @@ static int check_range(int fd, struct range *range)
 }
 
 /* hugetlbfs maps whole huge pages only. */
-static size_t mapping_granule(int fd)
+static int mapping_granule(int fd, size_t *granule)
 {
 	struct statfs fs;
 
-	if (!fstatfs(fd, &fs) && fs.f_type == HUGETLBFS_MAGIC)
-		return fs.f_bsize;
-	return sysconf(_SC_PAGESIZE);
+	if (fstatfs(fd, &fs))
+		return errno;
+	*granule = fs.f_type == HUGETLBFS_MAGIC ? (size_t)fs.f_bsize
+						: (size_t)sysconf(_SC_PAGESIZE);
+	return 0;
+}
+
+/* As far as the descriptor allows: a mapping for reading only would not fill holes (P8). */
+static int mapping_protection(int fd, int access, int *protection)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return errno;
+	*protection = PROT_READ;
+	if ((flags & O_ACCMODE) == O_RDWR)
+		*protection |= PROT_WRITE;
+	else if (access & WRITE_ACCESS)
+		return EACCES;
+	return 0;
 }
 
 static int map_range(struct pinv_mr *mr, int fd, const struct range *range, int access)
 {
-	size_t granule = mapping_granule(fd);
-	size_t skip = range->offset % granule;
-	bool writable = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
-	size_t length;
+	size_t granule = 1, skip, length;
+	int protection = PROT_NONE, err;
 	void *map;
 
-	if ((access & WRITE_ACCESS) && !writable)
-		return fail_file_mr(fd, "map", EACCES, range->length);
+	err = mapping_granule(fd, &granule);
+	if (!err)
+		err = mapping_protection(fd, access, &protection);
+	if (err)
+		return fail_file_mr(fd, "map", err, range->length);
+	skip = range->offset % granule;
 	if (range->length > SIZE_MAX - skip - granule)
 		return fail_file_mr(fd, "map", ENOMEM, range->length);
 	length = (skip + range->length + granule - 1) / granule * granule;
-	map = mmap(NULL, length, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd,
-		   range->offset - skip);
+	map = mmap(NULL, length, protection, MAP_SHARED, fd, range->offset - skip);
 	if (map == MAP_FAILED)
 		return fail_file_mr(fd, "map", errno, range->length);
 	mr->map = map;

@@ -1,0 +1,808 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include "pinverbs.h"
+#include "sim.h"
+
+#define FIRST_FD       100000
+#define MAX            512
+#define HUGE_PAGE      (2UL << 20)
+#define PAGE           4096UL
+#define MOST_MEMORY    (1UL << 40)
+#define F_DUPFD_QUERY  1027
+#define STATX_DAX      0x00200000
+#define REAL_MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+int __real_fcntl64(int fd, int command, ...);
+int __real_close(int fd);
+int __real_memfd_create(const char *name, unsigned flags);
+int __real_statx(int dir, const char *path, int flags, unsigned mask, struct statx *stx);
+int __real_fstat64(int fd, struct stat *st);
+int __real_fstatfs64(int fd, struct statfs *fs);
+void *__real_mmap64(void *address, size_t length, int protection, int flags, int fd,
+		    off_t offset);
+int __real_munmap(void *address, size_t length);
+int __real_access(const char *path, int mode);
+FILE *__real_fopen64(const char *path, const char *mode);
+void *__real_calloc(size_t count, size_t size);
+void *__real_malloc(size_t size);
+
+struct file {
+	enum sim_kind kind;
+	uint64_t size;
+	bool foreign;
+};
+
+struct description {
+	struct file *file;
+	int flags;
+	int classic;
+};
+
+struct lease {
+	struct description *description; /* NULL: free slot */
+	pid_t process;
+	int kind;
+	unsigned pins;
+};
+
+struct mapping {
+	char *address; /* NULL: free slot */
+	size_t length;
+	uint64_t offset;
+	int protection;
+	struct description *description;
+};
+
+struct region {
+	struct ibv_mr *ibv; /* NULL: free slot */
+	struct lease *lease;
+	struct mapping *mapping;
+};
+
+struct ibv_pd sim_pd;
+
+static pthread_mutex_t big_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct file files[MAX];
+static struct description opened[MAX];
+static unsigned file_count;
+static struct description *descriptors[MAX]; /* fd - FIRST_FD; NULL: closed */
+static struct lease leases[MAX];
+static struct mapping mappings[MAX];
+static struct region regions[MAX];
+static bool patched, leases_enabled;
+static unsigned violations;
+
+static char events[1024];
+static unsigned fail_nth;
+static const char *fail_name;
+static int fail_errno;
+static bool failed;
+
+/* ---- what tests plan and see ---- */
+
+void sim_reset(void)
+{
+	memset(files, 0, sizeof(files));
+	memset(opened, 0, sizeof(opened));
+	memset(descriptors, 0, sizeof(descriptors));
+	memset(leases, 0, sizeof(leases));
+	memset(mappings, 0, sizeof(mappings));
+	memset(regions, 0, sizeof(regions));
+	file_count = 0;
+	violations = 0;
+	patched = leases_enabled = true;
+	fail_nth = 0;
+	fail_name = NULL;
+	failed = false;
+	events[0] = '\0';
+}
+
+void sim_set_patched(bool value)
+{
+	patched = value;
+}
+
+void sim_set_leases_enabled(bool value)
+{
+	leases_enabled = value;
+}
+
+void sim_fail_nth(unsigned nth, int err)
+{
+	fail_nth = nth;
+	fail_errno = err;
+}
+
+void sim_fail(const char *name, int err)
+{
+	fail_name = name;
+	fail_errno = err;
+}
+
+bool sim_has_failed(void)
+{
+	return failed;
+}
+
+const char *sim_events(void)
+{
+	return events;
+}
+
+void sim_forget(void)
+{
+	events[0] = '\0';
+}
+
+unsigned sim_violations(void)
+{
+	return violations;
+}
+
+/* Caller holds big_lock, as for everything below that does not take it. */
+static void record(const char *name, const char *suffix)
+{
+	size_t used = strlen(events);
+
+	snprintf(events + used, sizeof(events) - used, "%s%s%s", used ? " " : "", name,
+		 suffix);
+}
+
+/* Whether the call is to be refused; errno is set then. */
+static bool refuse(const char *name)
+{
+	bool chosen = fail_nth && --fail_nth == 0;
+
+	if (fail_name && !strcmp(fail_name, name)) {
+		fail_name = NULL;
+		chosen = true;
+	}
+	if (!chosen)
+		return false;
+	failed = true;
+	record(name, "!");
+	errno = fail_errno;
+	return true;
+}
+
+static void lock(void)
+{
+	pthread_mutex_lock(&big_lock);
+}
+
+static void unlock(void)
+{
+	int err = errno;
+
+	pthread_mutex_unlock(&big_lock);
+	errno = err;
+}
+
+/*
+ * A forked child can go on with its copy. The library calls here under its own lock, and the
+ * last one registered is prepared first: be registered before the library.
+ */
+__attribute__((constructor(101))) static void survive_fork(void)
+{
+	pthread_atfork(lock, unlock, unlock);
+}
+
+static int no(int err)
+{
+	errno = err;
+	return -1;
+}
+
+/* ---- descriptors ---- */
+
+static bool simulated(int fd)
+{
+	return fd >= FIRST_FD;
+}
+
+static struct description *find(int fd)
+{
+	struct description *description = NULL;
+
+	if (fd >= FIRST_FD && fd < FIRST_FD + MAX)
+		description = descriptors[fd - FIRST_FD];
+	if (!description)
+		errno = EBADF;
+	return description;
+}
+
+static int install(struct description *description)
+{
+	int i;
+
+	for (i = 0; i < MAX; i++) {
+		if (!descriptors[i]) {
+			descriptors[i] = description;
+			return FIRST_FD + i;
+		}
+	}
+	return no(EMFILE);
+}
+
+int sim_open(enum sim_kind kind, uint64_t size, int flags)
+{
+	struct file *file = &files[file_count];
+	struct description *description = &opened[file_count++];
+
+	*file = (struct file){ .kind = kind, .size = size };
+	*description = (struct description){ file, flags, F_UNLCK };
+	return install(description);
+}
+
+int sim_dup(int fd)
+{
+	return install(find(fd));
+}
+
+void sim_truncate(int fd, uint64_t size)
+{
+	find(fd)->file->size = size;
+}
+
+void sim_set_classic_lease(int fd, int type)
+{
+	find(fd)->classic = type;
+}
+
+void sim_give_away(int fd)
+{
+	find(fd)->file->foreign = true;
+}
+
+/* L7, C3: with the last descriptor and mapping the lease goes, once it has no pins. */
+static void drop_unused_leases(void)
+{
+	unsigned i, j;
+
+	for (i = 0; i < MAX; i++) {
+		struct lease *lease = &leases[i];
+		bool used = lease->pins > 0;
+
+		for (j = 0; j < MAX && !used; j++)
+			used = descriptors[j] == lease->description ||
+			       (mappings[j].address &&
+				mappings[j].description == lease->description);
+		if (!used)
+			lease->description = NULL;
+	}
+}
+
+static int close_descriptor(int fd)
+{
+	if (!find(fd))
+		return -1;
+	descriptors[fd - FIRST_FD] = NULL;
+	drop_unused_leases();
+	return 0;
+}
+
+void sim_close(int fd)
+{
+	lock();
+	close_descriptor(fd);
+	unlock();
+}
+
+/* ---- leases ---- */
+
+static struct lease *find_lease(const struct description *description)
+{
+	pid_t process = getpid();
+	unsigned i;
+
+	for (i = 0; i < MAX; i++)
+		if (leases[i].description == description && leases[i].process == process)
+			return &leases[i];
+	return NULL;
+}
+
+static int release_lease(struct description *description)
+{
+	struct lease *lease = find_lease(description);
+
+	if (!lease)
+		return no(EAGAIN);
+	if (lease->pins)
+		return no(EBUSY);
+	lease->description = NULL;
+	return 0;
+}
+
+static int grant_lease(struct description *description, int kind)
+{
+	struct lease *lease = find_lease(description);
+	unsigned i;
+
+	if (description->file->foreign)
+		return no(EACCES);
+	if ((description->flags & O_ACCMODE) == O_RDONLY)
+		return no(EBADF);
+	if (description->file->kind == SIM_DIRECTORY || !leases_enabled)
+		return no(EINVAL);
+	if (description->file->kind != SIM_DAX)
+		return no(EOPNOTSUPP);
+	for (i = 0; i < MAX && !lease; i++)
+		if (!leases[i].description)
+			lease = &leases[i];
+	lease->description = description;
+	lease->process = getpid();
+	lease->kind = kind;
+	return 0;
+}
+
+static int set_lease(struct description *description, int kind)
+{
+	bool release = kind == (F_LAYOUT | F_UNLCK);
+	const char *name = release ? "unlock" : "lease";
+	int result;
+
+	if (refuse(name))
+		return -1;
+	if (!patched)
+		result = no(EINVAL);
+	else if (release)
+		result = release_lease(description);
+	else
+		result = grant_lease(description, kind);
+	record(name, result ? "!" : "");
+	return result;
+}
+
+static int get_lease(struct description *description)
+{
+	struct lease *lease = find_lease(description);
+
+	if (refuse("getlease"))
+		return -1;
+	if (description->classic != F_UNLCK)
+		return description->classic;
+	return lease ? lease->kind : F_UNLCK;
+}
+
+static int simulate_fcntl(int fd, int command, int argument)
+{
+	struct description *description = find(fd);
+	int copy;
+
+	if (!description)
+		return -1;
+	switch (command) {
+	case F_DUPFD_CLOEXEC:
+		if (refuse("dup"))
+			return -1;
+		copy = install(description);
+		record("dup", copy < 0 ? "!" : "");
+		return copy;
+	case F_DUPFD_QUERY:
+		if (refuse("query") || !find(argument))
+			return -1;
+		return description == find(argument);
+	case F_GETFL:
+		return refuse("getfl") ? -1 : description->flags;
+	case F_GETLEASE:
+		return get_lease(description);
+	case F_SETLEASE:
+		return set_lease(description, argument);
+	}
+	return no(EINVAL);
+}
+
+int sim_fcntl(int fd, int command, int argument)
+{
+	int result;
+
+	lock();
+	result = simulate_fcntl(fd, command, argument);
+	unlock();
+	return result;
+}
+
+/* The only real descriptor that the library asks for a lease is its probe's. */
+static int probe_lease(int argument)
+{
+	bool refused;
+
+	lock();
+	refused = refuse("probe");
+	unlock();
+	if (refused)
+		return -1;
+	return no(patched && leases_enabled && argument == (F_LAYOUT | F_UNLCK) ? EAGAIN
+										: EINVAL);
+}
+
+int __wrap_fcntl64(int fd, int command, ...)
+{
+	va_list arguments;
+	int argument;
+
+	va_start(arguments, command);
+	argument = va_arg(arguments, int);
+	va_end(arguments);
+	if (simulated(fd))
+		return sim_fcntl(fd, command, argument);
+	if (command == F_SETLEASE)
+		return probe_lease(argument);
+	return __real_fcntl64(fd, command, argument);
+}
+
+int __wrap_close(int fd)
+{
+	int result;
+
+	if (!simulated(fd))
+		return __real_close(fd);
+	lock();
+	result = close_descriptor(fd);
+	if (result)
+		violations++;
+	record("close", result ? "!" : "");
+	unlock();
+	return result;
+}
+
+/* ---- files ---- */
+
+int __wrap_memfd_create(const char *name, unsigned flags)
+{
+	bool refused;
+
+	lock();
+	refused = refuse("memfd");
+	unlock();
+	return refused ? -1 : __real_memfd_create(name, flags);
+}
+
+static mode_t file_mode(const struct file *file)
+{
+	return (file->kind == SIM_DIRECTORY ? S_IFDIR : S_IFREG) | 0600;
+}
+
+int __wrap_statx(int fd, const char *path, int flags, unsigned mask, struct statx *stx)
+{
+	struct description *description;
+	int result = -1;
+
+	if (!simulated(fd))
+		return __real_statx(fd, path, flags, mask, stx);
+	lock();
+	description = find(fd);
+	if (description && !refuse("statx")) {
+		memset(stx, 0, sizeof(*stx));
+		stx->stx_mode = file_mode(description->file);
+		if (description->file->kind == SIM_DAX ||
+		    description->file->kind == SIM_REFLINKED)
+			stx->stx_attributes = STATX_DAX;
+		result = 0;
+	}
+	unlock();
+	return result;
+}
+
+int __wrap_fstat64(int fd, struct stat *st)
+{
+	struct description *description;
+	int result = -1;
+
+	if (!simulated(fd))
+		return __real_fstat64(fd, st);
+	lock();
+	description = find(fd);
+	if (description && !refuse("fstat")) {
+		memset(st, 0, sizeof(*st));
+		st->st_mode = file_mode(description->file);
+		st->st_size = description->file->size;
+		result = 0;
+	}
+	unlock();
+	return result;
+}
+
+int __wrap_fstatfs64(int fd, struct statfs *fs)
+{
+	struct description *description;
+	int result = -1;
+
+	if (!simulated(fd))
+		return __real_fstatfs64(fd, fs);
+	lock();
+	description = find(fd);
+	if (description && !refuse("fstatfs")) {
+		bool huge = description->file->kind == SIM_HUGETLBFS;
+
+		memset(fs, 0, sizeof(*fs));
+		fs->f_type = huge ? HUGETLBFS_MAGIC : XFS_SUPER_MAGIC;
+		fs->f_bsize = huge ? HUGE_PAGE : PAGE;
+		result = 0;
+	}
+	unlock();
+	return result;
+}
+
+int __wrap_access(const char *path, int mode)
+{
+	if (strstr(path, "file_pins"))
+		return patched ? 0 : no(ENOENT);
+	return __real_access(path, mode);
+}
+
+FILE *__wrap_fopen64(const char *path, const char *mode)
+{
+	if (strstr(path, "leases-enable"))
+		return fmemopen((void *)(leases_enabled ? "1\n" : "0\n"), 2, "r");
+	return __real_fopen64(path, mode);
+}
+
+/* ---- memory ---- */
+
+static bool refuse_locked(const char *name)
+{
+	bool refused;
+
+	lock();
+	refused = refuse(name);
+	unlock();
+	return refused;
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return refuse_locked("alloc") ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return refuse_locked("alloc") ? NULL : __real_malloc(size);
+}
+
+static struct mapping *find_mapping(const void *address)
+{
+	const char *at = address;
+	unsigned i;
+
+	for (i = 0; i < MAX; i++)
+		if (mappings[i].address && at >= mappings[i].address &&
+		    at < mappings[i].address + mappings[i].length)
+			return &mappings[i];
+	return NULL;
+}
+
+bool sim_find_mapping(const void *address, uint64_t *offset, size_t *length,
+		      int *protection)
+{
+	struct mapping *mapping = find_mapping(address);
+
+	if (!mapping)
+		return false;
+	*offset = mapping->offset + ((const char *)address - mapping->address);
+	*length = mapping->length;
+	*protection = mapping->protection;
+	return true;
+}
+
+static int check_mapping(struct description *description, size_t length, int protection,
+			 off_t offset)
+{
+	size_t granule = description->file->kind == SIM_HUGETLBFS ? HUGE_PAGE : PAGE;
+
+	if (description->file->kind == SIM_DIRECTORY)
+		return ENODEV;
+	if ((description->flags & O_ACCMODE) == O_WRONLY ||
+	    ((protection & PROT_WRITE) && (description->flags & O_ACCMODE) != O_RDWR))
+		return EACCES;
+	if (length > MOST_MEMORY)
+		return ENOMEM;
+	return offset % granule || !length ? EINVAL : 0;
+}
+
+static struct mapping *free_mapping(void)
+{
+	unsigned i;
+
+	for (i = 0; i < MAX; i++)
+		if (!mappings[i].address)
+			return &mappings[i];
+	return NULL;
+}
+
+static void *simulate_mmap(size_t length, int protection, int flags, int fd, off_t offset)
+{
+	struct description *description = find(fd);
+	struct mapping *mapping = free_mapping();
+	void *address;
+	int err;
+
+	if (!description || refuse("mmap"))
+		return MAP_FAILED;
+	err = check_mapping(description, length, protection, offset);
+	if (err) {
+		record("mmap", "!");
+		errno = err;
+		return MAP_FAILED;
+	}
+	if (flags != MAP_SHARED)
+		violations++;
+	address = __real_mmap64(NULL, length, protection, REAL_MAP_FLAGS, -1, 0);
+	if (address == MAP_FAILED)
+		return address;
+	*mapping = (struct mapping){ address, length, offset, protection, description };
+	record("mmap", "");
+	return address;
+}
+
+void *__wrap_mmap64(void *address, size_t length, int protection, int flags, int fd,
+		    off_t offset)
+{
+	if (!simulated(fd))
+		return __real_mmap64(address, length, protection, flags, fd, offset);
+	lock();
+	address = simulate_mmap(length, protection, flags, fd, offset);
+	unlock();
+	return address;
+}
+
+/* Unmapping under a region is what the library promises never to do. */
+static int simulate_munmap(struct mapping *mapping, size_t length)
+{
+	unsigned i;
+
+	if (refuse("munmap"))
+		return -1;
+	if (length != mapping->length)
+		violations++;
+	for (i = 0; i < MAX; i++)
+		if (regions[i].ibv && regions[i].mapping == mapping)
+			violations++;
+	__real_munmap(mapping->address, mapping->length);
+	mapping->address = NULL;
+	drop_unused_leases();
+	record("munmap", "");
+	return 0;
+}
+
+int __wrap_munmap(void *address, size_t length)
+{
+	struct mapping *mapping;
+	int result;
+
+	lock();
+	mapping = find_mapping(address);
+	result = mapping ? simulate_munmap(mapping, length)
+			 : __real_munmap(address, length);
+	unlock();
+	return result;
+}
+
+/* ---- the device ---- */
+
+static int check_pin(const struct mapping *mapping, struct lease **lease, int access)
+{
+	*lease = NULL;
+	switch (mapping->description->file->kind) {
+	case SIM_DAX:
+	case SIM_REFLINKED:
+		if (!patched)
+			return EOPNOTSUPP;
+		*lease = find_lease(mapping->description);
+		return *lease && (*lease)->kind == (F_LAYOUT | F_EXCLUSIVE) ? 0 : EPERM;
+	case SIM_PAGE_CACHE:
+		return access & IBV_ACCESS_LOCAL_WRITE ? EFAULT : 0;
+	default:
+		return 0;
+	}
+}
+
+static struct ibv_mr *simulate_reg(void *address, size_t length, int access)
+{
+	struct mapping *mapping = find_mapping(address);
+	struct region *region = regions;
+	struct lease *lease;
+	int err;
+
+	if (refuse("reg"))
+		return NULL;
+	err = mapping ? check_pin(mapping, &lease, access) : EFAULT;
+	if (!err && (char *)address + length > mapping->address + mapping->length)
+		err = EFAULT;
+	if (err) {
+		record("reg", "!");
+		errno = err;
+		return NULL;
+	}
+	while (region->ibv)
+		region++;
+	region->ibv = __real_calloc(1, sizeof(*region->ibv));
+	*region->ibv = (struct ibv_mr){ .pd = &sim_pd,
+					.addr = address,
+					.length = length,
+					.lkey = 1 + (region - regions),
+					.rkey = 1 + (region - regions) };
+	region->lease = lease;
+	region->mapping = mapping;
+	if (lease)
+		lease->pins++;
+	record("reg", "");
+	return region->ibv;
+}
+
+struct ibv_mr *__wrap_ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length,
+				       uint64_t iova, unsigned access)
+{
+	struct ibv_mr *mr;
+
+	lock();
+	if (pd != &sim_pd || iova != (uintptr_t)address)
+		violations++;
+	mr = simulate_reg(address, length, access);
+	unlock();
+	return mr;
+}
+
+struct ibv_mr *sim_reg_mr(void *address, size_t length)
+{
+	return __wrap_ibv_reg_mr_iova2(&sim_pd, address, length, (uintptr_t)address,
+				       IBV_ACCESS_LOCAL_WRITE);
+}
+
+int __wrap_ibv_dereg_mr(struct ibv_mr *mr)
+{
+	struct region *region = regions;
+	int err = 0;
+
+	lock();
+	while (region < regions + MAX && region->ibv != mr)
+		region++;
+	if (refuse("dereg")) {
+		err = errno;
+	} else if (region == regions + MAX) {
+		violations++;
+		err = EINVAL;
+	} else {
+		if (region->lease)
+			region->lease->pins--;
+		region->ibv = NULL;
+		free(mr);
+		drop_unused_leases();
+		record("dereg", "");
+	}
+	unlock();
+	return err;
+}
+
+void sim_dereg_mr(struct ibv_mr *mr)
+{
+	__wrap_ibv_dereg_mr(mr);
+}
+
+struct sim_state sim_state(void)
+{
+	struct sim_state state = { 0 };
+	unsigned i;
+
+	lock();
+	for (i = 0; i < MAX; i++) {
+		state.descriptors += descriptors[i] != NULL;
+		state.leases += leases[i].description != NULL;
+		state.pins += leases[i].description ? leases[i].pins : 0;
+		state.mappings += mappings[i].address != NULL;
+		state.regions += regions[i].ibv != NULL;
+	}
+	unlock();
+	return state;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * A simulated kernel and device under the library's own objects: the linker (--wrap) sends
+ * the calls that the library makes here. It knows descriptors, descriptions, layout leases,
+ * mappings and memory regions, keeps the rules of pinverbs(7) as far as the library meets
+ * them, records what changed, and can refuse any call. Real descriptors are passed through.
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <infiniband/verbs.h>
+
+enum sim_kind {
+	SIM_DAX,
+	SIM_TMPFS,
+	SIM_PAGE_CACHE,
+	SIM_HUGETLBFS,
+	SIM_DIRECTORY,
+	SIM_REFLINKED
+};
+
+/* What the library can leave behind. */
+struct sim_state {
+	unsigned descriptors, leases, pins, mappings, regions;
+};
+
+extern struct ibv_pd sim_pd;
+
+/* An empty, patched kernel; forgets recorded events and planned failures. */
+void sim_reset(void);
+void sim_set_patched(bool patched);
+void sim_set_leases_enabled(bool enabled);
+
+/* The program under test opening, duplicating and closing a file. */
+int sim_open(enum sim_kind kind, uint64_t size, int flags);
+int sim_dup(int fd);
+void sim_close(int fd);
+void sim_truncate(int fd, uint64_t size);
+void sim_set_classic_lease(int fd, int type); /* F_UNLCK: none */
+void sim_give_away(int fd);                   /* the caller does not own the file */
+
+/* The same calls as the library's, made by the program behind the library's back. */
+int sim_fcntl(int fd, int command, int argument);
+struct ibv_mr *sim_reg_mr(void *address, size_t length);
+void sim_dereg_mr(struct ibv_mr *mr);
+
+/* Refuse call number @nth from now (1: the next), or the next call named @name, once. */
+void sim_fail_nth(unsigned nth, int err);
+void sim_fail(const char *name, int err);
+/* Whether a planned failure has happened. */
+bool sim_has_failed(void);
+
+/* Changes since the last reset or sim_forget(), as "dup setlease mmap reg"; refused: "mmap!". */
+const char *sim_events(void);
+void sim_forget(void);
+
+struct sim_state sim_state(void);
+/* Rules broken by the library; 0 at the end of every test. */
+unsigned sim_violations(void);
+/* What mapping @address belongs to: file offset and protection; false: not mapped. */
+bool sim_find_mapping(const void *address, uint64_t *offset, size_t *length,
+		      int *protection);
+
+#endif

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* The capability query: answers, reasons, remedies, and no effect on anything. */
+#include <ctype.h>
+#include "unit.h"
+
+static struct pinv_cap_info info;
+
+static void assert_answer(enum pinv_cap cap, int err, const char *reason,
+			  const char *remedy)
+{
+	memset(&info, 'x', sizeof(info));
+	CU_ASSERT_EQUAL(pinv_query_cap(cap, &info), err);
+	CU_ASSERT_EQUAL(pinv_query_cap(cap, NULL), err);
+	CU_ASSERT_PTR_NOT_NULL(strstr(info.reason, reason));
+	CU_ASSERT_PTR_NOT_NULL(strstr(info.remedy, remedy));
+	if (!err) {
+		CU_ASSERT_STRING_EQUAL(info.reason, "");
+		CU_ASSERT_STRING_EQUAL(info.remedy, "");
+		return;
+	}
+	CU_ASSERT(strlen(info.reason) > 0 && strlen(info.remedy) > 0);
+	CU_ASSERT_PTR_NULL(strpbrk(info.reason, "\n\t"));
+	CU_ASSERT_PTR_NULL(strpbrk(info.remedy, "\n\t"));
+	CU_ASSERT(!isupper((unsigned char)info.reason[0]));
+	CU_ASSERT(!isupper((unsigned char)info.remedy[0]));
+}
+
+static void patched_kernel(void)
+{
+	assert_answer(PINV_CAP_LAYOUT_LEASE, 0, "", "");
+	assert_answer(PINV_CAP_FILE_PINS, 0, "", "");
+}
+
+static void stock_kernel(void)
+{
+	sim_set_patched(false);
+	assert_answer(PINV_CAP_LAYOUT_LEASE, EOPNOTSUPP, "no layout leases",
+		      "kernel-patches");
+	assert_answer(PINV_CAP_FILE_PINS, EOPNOTSUPP, "file_pins", "kernel-patches");
+}
+
+static void leases_switched_off(void)
+{
+	sim_set_leases_enabled(false);
+	assert_answer(PINV_CAP_LAYOUT_LEASE, EOPNOTSUPP, "fs.leases-enable", "sysctl");
+}
+
+/* Not knowing is not the same as not there. */
+static void what_cannot_be_found_out(void)
+{
+	sim_fail("memfd", EMFILE);
+	CU_ASSERT_EQUAL(pinv_query_cap(PINV_CAP_LAYOUT_LEASE, &info), EMFILE);
+	CU_ASSERT(strlen(info.reason) > 0);
+	sim_fail("probe", EPERM);
+	CU_ASSERT_EQUAL(pinv_query_cap(PINV_CAP_LAYOUT_LEASE, &info), EPERM);
+	CU_ASSERT_PTR_NOT_NULL(strstr(info.remedy, "seccomp"));
+}
+
+/* memfd_create() of kernels before 6.3 calls the newer flag invalid. */
+static void old_memfd(void)
+{
+	sim_fail("memfd", EINVAL);
+	CU_ASSERT_EQUAL(pinv_query_cap(PINV_CAP_LAYOUT_LEASE, &info), 0);
+}
+
+static void unknown_capability(void)
+{
+	assert_answer((enum pinv_cap)1000, EINVAL, "1000", "pinv_cap");
+}
+
+/* Asking must not release what the program holds (L6 F_UNLCK is the probe). */
+static void asking_changes_nothing(void)
+{
+	int fd = sim_open(SIM_DAX, 65536, O_RDWR);
+	struct pinv_lease *lease = pinv_lease_acquire(fd, PINV_LEASE_EXCLUSIVE);
+	struct sim_state before = sim_state();
+
+	sim_forget();
+	patched_kernel();
+	ASSERT_EVENTS("");
+	ASSERT_STATE(before);
+	CU_ASSERT_EQUAL(pinv_lease_release(lease), 0);
+	sim_close(fd);
+}
+
+UNIT_MAIN("caps", UNIT_TEST(patched_kernel), UNIT_TEST(stock_kernel),
+	  UNIT_TEST(leases_switched_off), UNIT_TEST(what_cannot_be_found_out),
+	  UNIT_TEST(old_memfd), UNIT_TEST(unknown_capability),
+	  UNIT_TEST(asking_changes_nothing))

@@ -1,0 +1,29 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+# What cmake --install leaves is complete: a stranger's program builds with pkg-config
+# against it alone, and runs.
+set -eu
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+"$CMAKE" --install "$BUILD" --prefix "$root" >"$root/log"
+
+pc=$(find "$root" -name libpinverbs.pc)
+library=$(dirname "$(dirname "$pc")")
+# The file names the prefix of the configuration; the program is built for this one.
+PKG_CONFIG_PATH=$(dirname "$pc")
+export PKG_CONFIG_PATH
+set -- "--define-variable=prefix=$root" "--define-variable=libdir=$library" \
+	"--define-variable=includedir=$root/include"
+flags=$(pkg-config "$@" --cflags --libs libpinverbs)
+
+for compiler in "$CC -x c" "$CXX -x c++"; do
+	# shellcheck disable=SC2086
+	$compiler -Wall -Wextra -Werror ${FLAGS:-} "$SOURCE/tests/unit/installed.c" -x none \
+		$flags -o "$root/program"
+	LD_LIBRARY_PATH=$library "$root/program"
+	echo "ok: $compiler"
+done
+readelf -d "$root/program" | grep -q 'NEEDED.*\[libpinverbs.so.1\]'
+for page in man3/pinv_reg_file_mr.3 man7/pinverbs.7; do
+	[ -f "$root/share/man/$page" ] || { echo "not installed: $page"; exit 1; }
+done

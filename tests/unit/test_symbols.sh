@@ -1,0 +1,30 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+# The library's symbols, the version map, the header and the man pages name the same calls.
+set -eu
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+status=0
+
+nm -D --defined-only "$BUILD/libpinverbs/libpinverbs.so.1" |
+	awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort >"$work/library"
+awk '/global:/ { on = 1; next } /local:/ { on = 0 } on && /;/ { gsub(/[ \t;]/, ""); print }' \
+	"$SOURCE/libpinverbs/libpinverbs.map" | sort >"$work/map"
+# Declarations: a name followed by its parameters, at the start of a line.
+sed -n 's/^[a-z].*[ *]\(pinv_[a-z_]*\)(.*/\1/p' "$SOURCE/libpinverbs/pinverbs.h" |
+	grep -v '^pinv_log_fn$' | sort >"$work/header"
+for page in "$SOURCE"/man/pinv_*.3; do
+	basename "$page" .3
+done | sort >"$work/pages"
+# Calls with a prototype in the SYNOPSIS of a page.
+sed -n 's/^\.BI "[a-z].*[ *]\(pinv_[a-z_]*\)(.*/\1/p' "$SOURCE"/man/*.3 | sort >"$work/synopses"
+
+[ -s "$work/map" ] || { echo "no symbols in the map"; exit 1; }
+for other in library header pages synopses; do
+	if ! diff -u "$work/map" "$work/$other"; then
+		echo "the version map and the $other differ"
+		status=1
+	fi
+done
+echo "$(wc -l <"$work/map") calls compared"
+exit $status
