@@ -227,6 +227,22 @@ CHECK(t2_leases_over_both_files, "T2", STOCK_FAIL)
 	expect_refused(&op_clone_from, s.holder, s.path, other, foreign);
 }
 
+CHECK(t1_security_capability_stays, "T1", STOCK_FAIL)
+{
+	struct scene s = scene_leased();
+	struct actor *b = actor_start("B");
+
+	if (!file_set_capability(s.path))
+		skip("%s without security attributes (CONFIG_EXT4_FS_SECURITY)", fs_name(s.path));
+	expect_refused(&op_truncate, b, s.path, NULL, ETXTBSY);
+	expect_refused(&op_punch_hole, b, s.path, NULL, ETXTBSY);
+	expect_refused(&op_open_truncate, b, s.path, NULL, ETXTBSY);
+	/* What the refused ones must not do is what the successful one does. */
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	must(a_truncate(b, s.path, PAGE));
+	expect(ENODATA, SYS(b, SYS_getxattr, STR(s.path), STR("security.capability"), V(0), V(0)));
+}
+
 /* T1 says nothing of who asks: root and the file's owner are refused alike. */
 CHECK(t1_refused_for_the_owner_too, "T1", STOCK_FAIL)
 {

@@ -299,6 +299,7 @@ static struct actor *actor_new(const char *name, pid_t pid, int sock)
 	a->pid = pid;
 	a->sock = sock;
 	a->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	report_process(pid);
 	if (a->pidfd < 0)
 		broken("%s: pidfd_open(%d): %s", name, pid, errno_name(errno));
 	return a;

@@ -106,6 +106,9 @@ const char *in_dir(const char *name);
 /* Writes a kernel setting (a file of /proc or /sys) that gets its old value after the check. */
 void set_for_check(const char *path, const char *value);
 
+/* Tells the runner of a process that it has to end after the check. */
+void report_process(int pid);
+
 /* ---- running checks ------------------------------------------------------------------------ */
 
 struct outcome {

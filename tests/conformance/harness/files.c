@@ -220,13 +220,16 @@ void expect_unchanged(const char *path, const struct file_state *before, const c
 #undef SAME
 }
 
-void file_set_capability(const char *path)
+bool file_set_capability(const char *path)
 {
 	struct vfs_cap_data cap = { .magic_etc = VFS_CAP_REVISION_2 };
 
 	cap.data[0].permitted = 1u << CAP_NET_RAW;
-	if (setxattr(path, "security.capability", &cap, XATTR_CAPS_SZ_2, 0))
+	if (!setxattr(path, "security.capability", &cap, XATTR_CAPS_SZ_2, 0))
+		return true;
+	if (errno != EOPNOTSUPP)
 		broken("%s: security.capability: %s", path, errno_name(errno));
+	return false;
 }
 
 /* ---- small files, trees, file systems -------------------------------------------------------- */
@@ -302,6 +305,21 @@ uint64_t fs_free(const char *path)
 	if (statfs(path, &s))
 		broken("%s: statfs: %s", path, errno_name(errno));
 	return (uint64_t)s.f_bfree * (uint64_t)s.f_bsize;
+}
+
+/* XFS frees the blocks of removed files in the background. */
+uint64_t fs_free_settled(const char *path)
+{
+	struct deadline by = deadline_in(2000);
+	uint64_t last, now = fs_free(path);
+	unsigned int same = 0;
+
+	do {
+		last = now;
+		now = fs_free(path);
+		same = last == now ? same + 1 : 0;
+	} while (same < 10 && deadline_wait(&by));
+	return now;
 }
 
 long vmstat(const char *name)

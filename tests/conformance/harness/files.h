@@ -53,8 +53,11 @@ void file_state(const char *path, struct file_state *s);
 /* Fails the check, naming what differs and after which step. */
 void expect_unchanged(const char *path, const struct file_state *before, const char *after);
 
-/* Gives the file a security.capability, which a change of content would remove. */
-void file_set_capability(const char *path);
+/*
+ * Gives the file a security.capability, which a change of content would remove.  False if the
+ * file system has no such attributes; one check of its own insists on them.
+ */
+bool file_set_capability(const char *path);
 
 /* Number of extents that the file shares with others; -errno. */
 long file_shared_extents(const char *path);
@@ -68,8 +71,9 @@ int file_remove_tree(const char *path);
 /* The kind of file system: "xfs", "ext4", …; needs no mount table. */
 const char *fs_name(const char *path);
 
-/* Free bytes of the file system, after what is pending there. */
+/* Free bytes of the file system; settled: once earlier removals have come to their end. */
 uint64_t fs_free(const char *path);
+uint64_t fs_free_settled(const char *path);
 
 /* A counter of /proc/vmstat, exact: per-CPU parts are folded first. */
 long vmstat(const char *name);

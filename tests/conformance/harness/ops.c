@@ -186,20 +186,31 @@ static long run(void *buf, size_t size)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-long a_run(struct actor *a, const char *const argv[])
+static void run_arguments(struct run_step *r, const char *const argv[])
 {
-	struct run_step r = { 0 };
 	size_t used = 0;
 
-	for (; *argv; argv++) {
-		size_t n = strlen(*argv) + 1;
-
-		if (used + n >= sizeof(r.text))
-			return -E2BIG;
-		memcpy(r.text + used, *argv, n);
-		used += n;
+	memset(r, 0, sizeof(*r));
+	for (; *argv && used + strlen(*argv) + 2 < sizeof(r->text); argv++) {
+		strcpy(r->text + used, *argv);
+		used += strlen(*argv) + 1;
 	}
+}
+
+long a_run(struct actor *a, const char *const argv[])
+{
+	struct run_step r;
+
+	run_arguments(&r, argv);
 	return actor_call(a, run, &r, sizeof(r));
+}
+
+void a_run_begin(struct actor *a, const char *const argv[])
+{
+	struct run_step r;
+
+	run_arguments(&r, argv);
+	actor_call_begin(a, run, &r, sizeof(r));
 }
 
 /* ---- gup_test --------------------------------------------------------------------------------- */

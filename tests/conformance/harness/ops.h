@@ -152,6 +152,7 @@ long a_fcntl_in_thread(struct actor *a, long fd, int cmd, long arg);
 
 /* The actor runs a program with its output to /dev/null; its exit status. */
 long a_run(struct actor *a, const char *const argv[]);
+void a_run_begin(struct actor *a, const char *const argv[]); /* ends with actor_call_end() */
 
 /* io_uring with raw system calls: register a fixed buffer (unregistered again at once) … */
 long a_uring_register_buffer(struct actor *a, uint64_t addr, uint64_t len);
