@@ -35,7 +35,7 @@ fragments() # FLAVOUR; sets fragments
 	fragments=("$top/kernel-patches/lab.config")
 	case $1 in
 	stock | test) fragments+=("$top/kernel-patches/test.config") ;;
-	kasan) fragments+=("$top/kernel-patches/"{test,kasan}.config) ;;
+	kasan) fragments+=("$top/kernel-patches/"{test,wide,kasan}.config) ;;
 	bench) fragments+=("$top/kernel-patches/bench.config") ;;
 	esac
 }
