@@ -44,8 +44,8 @@ CHECK(l4_breaking_the_classic_lease_leaves_the_layout_lease, "L4", STOCK_FAIL)
 
 	must(a_setlease(s.holder, s.fd, F_WRLCK));
 	expect(EAGAIN, a_open(b, s.path, O_RDONLY | O_NONBLOCK));
-	/* F_GETLEASE shows what the classic lease is to become. */
-	expect_value(F_UNLCK, a_getlease(s.holder, s.fd));
+	/* F_GETLEASE shows what the classic lease is to become: readers do not disturb readers. */
+	expect_value(F_RDLCK, a_getlease(s.holder, s.fd));
 	must(a_setlease(s.holder, s.fd, F_UNLCK));
 	expect_value(EXCLUSIVE_LAYOUT, a_getlease(s.holder, s.fd));
 	expect(0, a_open(b, s.path, O_RDONLY | O_NONBLOCK));

@@ -338,13 +338,15 @@ static bool kill_descendants(void)
 {
 	struct deadline by = deadline_in(10000);
 	unsigned int i, rounds = 0;
+	pid_t pid;
 
 	for (i = 0; i < report->nr_processes; i++)
 		kill(report->process[i], SIGKILL);
 	for (;;) {
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
-		if (errno == ECHILD)
+		do
+			pid = waitpid(-1, NULL, WNOHANG);
+		while (pid > 0);
+		if (pid < 0 && errno == ECHILD)
 			return true;
 		if (++rounds > 10)
 			each_descendant(kill_one);
