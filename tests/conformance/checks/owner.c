@@ -325,6 +325,33 @@ CHECK(o4_mapped_context, "O4", STOCK_FAIL)
 	eventually(a_truncate(c, s.path, PAGE));
 }
 
+CHECK(o4_context_in_flight, "O4,T6", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct actor *c = actor_start("C");
+	long socket = must(a_park_fd(s.holder, s.uverbs_fd));
+
+	scene_unmap_and_close(&s);
+	must(a_close(s.holder, s.uverbs_fd));
+	expect_pins(s.holder, "");
+	expect(ETXTBSY, a_truncate(c, s.path, PAGE));
+	must(a_close(s.holder, socket));
+	eventually(a_truncate(c, s.path, PAGE));
+}
+
+CHECK(l7_description_in_flight_keeps_the_lease, "L7,C3", STOCK_FAIL)
+{
+	struct scene s = scene_leased();
+	struct actor *c = actor_start("C");
+	long socket = must(a_park_fd(s.holder, s.fd));
+
+	/* A description in flight is a description: the lease lives without pins. */
+	must(a_close(s.holder, s.fd));
+	expect(ETXTBSY, a_truncate(c, s.path, PAGE));
+	must(a_close(s.holder, socket));
+	eventually(a_truncate(c, s.path, PAGE));
+}
+
 /* ---- O5: SIGKILL ------------------------------------------------------------------------------------- */
 
 CHECK(o5_kill_the_holder, "O5,T6", STOCK_FAIL)

@@ -256,3 +256,28 @@ CHECK(p4_zombie_allows_no_pin_through_another_context, "P4", STOCK_FAIL)
 	must(v_open(s.holder, 1));
 	expect(EPERM, v_reg(s.holder, 1, (uint64_t)addr, s.size, REMOTE_RW, NULL));
 }
+
+/* ---- P10: re-registration -------------------------------------------------------------------- */
+
+CHECK(p10_new_access_rights, "P10,P11", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct actor *peer = actor_start("peer");
+	const char *want = pins_text(s.holder, s.uverbs_fd, s.path);
+	long before;
+
+	must(v_open(peer, 0));
+	v_connect(peer, 0, s.holder, 0);
+	before = pins_out();
+	expect(0, v_rereg_access(s.holder, &s.mr, IBV_ACCESS_REMOTE_READ));
+	expect_pins(s.holder, want);
+	expect_value(before, pins_out());
+	expect(0, v_read_check(peer, 0, &s.mr, 0, s.size, FILE_SEED));
+	expect(0, v_rereg_access(s.holder, &s.mr, REMOTE_RW));
+	expect(EBUSY, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 21));
+	expect_true(file_has_pattern(s.path, 0, s.size, 21), "remote data is not in the file");
+	expect(0, v_dereg(s.holder, &s.mr));
+	expect_pins(s.holder, "");
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+}

@@ -79,6 +79,34 @@ CHECK(p11_after_fsync_and_drop_caches, "P11,Y1", STOCK_FAIL)
 	expect_true(file_has_pattern(s.path, 0, s.size, 9), "remote data is not in the file");
 }
 
+/* Large enough for 2 MiB mappings; the MR begins and ends inside of them. */
+CHECK(p11_large_mapping, "P11,P1", STOCK_FAIL)
+{
+	struct actor *holder = actor_start("holder"), *peer = actor_start("peer");
+	struct scene s = { .holder = holder, .size = MiB(8) };
+	const uint64_t start = MiB(1) + 3 * PAGE, len = MiB(6) + PAGE;
+	uint64_t at[] = { 0, MiB(1) - KiB(32), MiB(3) - 7 * PAGE, len - KiB(64) };
+	unsigned int i;
+
+	s.path = make_file("large", s.size);
+	s.fd = must(a_open(holder, s.path, O_RDWR));
+	must(a_setlease(holder, s.fd, EXCLUSIVE_LAYOUT));
+	s.addr = must(a_mmap_shared(holder, s.fd, s.size));
+	must(a_mem_check(holder, (uint64_t)s.addr, s.size, FILE_SEED, 0));
+	must(v_open(holder, 0));
+	must(v_open(peer, 0));
+	v_connect(peer, 0, holder, 0);
+	require(0, v_reg(holder, 0, (uint64_t)s.addr + start, len, REMOTE_RW, &s.mr));
+	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		expect(0, v_write(peer, 0, &s.mr, at[i], KiB(64), 20));
+		expect_true(file_has_content_at(s.path, start + at[i], KiB(64), 20, at[i]),
+			    "data for position %lu is not there", (unsigned long)(start + at[i]));
+	}
+	expect_true(file_has_pattern(s.path, 0, start, FILE_SEED), "data before the MR changed");
+	expect_true(file_has_pattern(s.path, start + len, s.size - start - len, FILE_SEED),
+		    "data behind the MR changed");
+}
+
 /* The mount that the check's directory is on; its point is the longest that fits. */
 static struct mntent *mount_of(const char *path)
 {

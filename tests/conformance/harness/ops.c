@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "files.h"
@@ -118,6 +119,35 @@ long a_set_memlock(struct actor *a, uint64_t bytes)
 	} r = { bytes, bytes };
 
 	return SYS(a, SYS_prlimit64, V(0), V(RLIMIT_MEMLOCK), IN(&r, sizeof(r)), V(0));
+}
+
+static long park_fd(void *buf, size_t size)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .room = { 0 } };
+	struct iovec iov = { (void *)"", 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	int sv[2], fd = (int)*(long *)buf;
+
+	(void)size;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv))
+		return -errno;
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	control.head.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
+	if (sendmsg(sv[0], &msg, 0) != 1)
+		return -errno;
+	close(sv[0]); /* what was sent stays readable */
+	return sv[1];
+}
+
+long a_park_fd(struct actor *a, long fd)
+{
+	return actor_call(a, park_fd, &fd, sizeof(fd));
 }
 
 struct fcntl_step {

@@ -147,6 +147,9 @@ long a_mem_check(struct actor *a, uint64_t addr, uint64_t len, uint64_t seed, ui
 long a_become(struct actor *a, uid_t uid, uint64_t caps);
 long a_set_memlock(struct actor *a, uint64_t bytes);
 
+/* Puts a copy of the descriptor in flight over a socket that nobody reads; the socket. */
+long a_park_fd(struct actor *a, long fd);
+
 /* A new thread of the actor does fcntl(fd, cmd, arg) and ends. */
 long a_fcntl_in_thread(struct actor *a, long fd, int cmd, long arg);
 

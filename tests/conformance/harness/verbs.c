@@ -223,6 +223,25 @@ static long dereg(void *buf, size_t size)
 	return -err;
 }
 
+static long rereg_access(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	struct context *c = &contexts[v->ctx];
+
+	(void)size;
+	errno = 0;
+	if (ibv_rereg_mr(c->mr[v->slot], IBV_REREG_MR_CHANGE_ACCESS, c->pd, NULL, 0, v->access))
+		return errno_or(EIO);
+	return 0;
+}
+
+long v_rereg_access(struct actor *a, const struct mr *mr, int access)
+{
+	struct verbs_step v = { .ctx = mr->ctx, .slot = mr->slot, .access = access };
+
+	return actor_call(a, rereg_access, &v, sizeof(v));
+}
+
 long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access, struct mr *mr)
 {
 	struct verbs_step v = { .ctx = ctx, .addr = addr, .len = len, .access = access };

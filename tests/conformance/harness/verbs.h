@@ -37,6 +37,9 @@ long v_async_fd(struct actor *a, int ctx);
 long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access, struct mr *mr);
 long v_dereg(struct actor *a, const struct mr *mr);
 
+/* ibv_rereg_mr() with IBV_REREG_MR_CHANGE_ACCESS. */
+long v_rereg_access(struct actor *a, const struct mr *mr, int access);
+
 /* The same without a library, on a bare uverbs descriptor; v_raw_reg() gives the MR's handle. */
 long v_raw_reg(struct actor *a, long uverbs_fd, uint32_t pd, uint64_t addr, uint64_t len,
 	       int access);
