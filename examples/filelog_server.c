@@ -28,11 +28,11 @@ static int listen_on(struct server *server, const char *address, const char *por
 {
 	struct rdma_addrinfo hints = { .ai_flags = RAI_PASSIVE,
 				       .ai_port_space = RDMA_PS_TCP };
-	const char *name = address ? address : "any address";
+	const char *name = address ? address : "::"; /* any, of IPv4 too */
 	struct rdma_addrinfo *info;
 	int err;
 
-	if (rdma_getaddrinfo(address, port, &hints, &info))
+	if (rdma_getaddrinfo(name, port, &hints, &info))
 		return failed(name, "resolve",
 			      "give an address of this host that an RDMA device has "
 			      "(rdma link)");
