@@ -36,6 +36,11 @@ extern const struct layout_op
 	op_clone_range_from,
 	op_clone_range_to,
 	op_dedupe_from,
-	op_dedupe_to;
+	op_dedupe_to,
+	op_move_extents_original,
+	op_move_extents_donor,
+	op_swap_boot,
+	op_swap_extents_target,
+	op_swap_extents_donor;
 
 #endif
