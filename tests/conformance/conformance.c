@@ -110,8 +110,10 @@ static unsigned int add_checks(char *const *patterns)
 	for (i = 0; (c = check_at(i)); i++) {
 		if (!selected(c, patterns))
 			continue;
-		if (check_named(c->name) != c || !CU_add_test(suite_of(c), c->name, run_current)) {
-			fprintf(stderr, "conformance: %s: two checks of this name\n", c->name);
+		if (check_named(c->name) != c ||
+		    !CU_add_test(suite_of(c), c->name, run_current)) {
+			fprintf(stderr, "conformance: %s: two checks of this name\n",
+				c->name);
 			exit(2);
 		}
 		n++;
@@ -140,7 +142,8 @@ static int run_checks(char *const *patterns)
 	printf("TAP version 13\n");
 	err = kmsg_open();
 	if (err) {
-		printf("Bail out! /dev/kmsg: %s; run as root in the guest\n", errno_name(-err));
+		printf("Bail out! /dev/kmsg: %s; run as root in the guest\n",
+		       errno_name(-err));
 		return 2;
 	}
 	if (stat(dir, &st) || !S_ISDIR(st.st_mode)) {
@@ -150,25 +153,30 @@ static int run_checks(char *const *patterns)
 	printf("1..%u\n", add_checks(patterns));
 	fflush(stdout);
 	CU_run_all_tests();
-	printf("# %u passed, %u failed, %u skipped on %s\n", passed, failed, skipped, dir);
+	printf("# %u passed, %u failed, %u skipped on %s\n", passed, failed, skipped,
+	       dir);
 	CU_cleanup_registry();
 	return passed && !failed ? 0 : 1;
 }
 
 static void usage(FILE *out)
 {
-	fprintf(out, "usage: conformance [--dir DIR] [--list] [--tap] [PATTERN...]\n"
-		     "  DIR      directory on a file system mounted dax=always (default %s)\n"
-		     "  --list   print name, rules and expectation on a stock kernel\n"
-		     "  --tap    TAP 13 output (the default)\n"
-		     "  PATTERN  rule id, part of a check's name, or shell pattern\n", dir);
+	fprintf(out,
+		"usage: conformance [--dir DIR] [--list] [--tap] [PATTERN...]\n"
+		"  DIR      directory on a file system mounted dax=always (default %s)\n"
+		"  --list   print name, rules and expectation on a stock kernel\n"
+		"  --tap    TAP 13 output (the default)\n"
+		"  PATTERN  rule id, part of a check's name, or shell pattern\n",
+		dir);
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' }, { "list", no_argument, NULL, 'l' },
-		{ "tap", no_argument, NULL, 't' },       { "help", no_argument, NULL, 'h' },
+		{ "dir", required_argument, NULL, 'd' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "tap", no_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	bool list = false;

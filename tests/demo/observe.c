@@ -64,8 +64,9 @@ static void observe_traffic(struct scene *s)
 	if (ret)
 		print_result("remote-write-read", ret);
 	else
-		print("remote-write-read", file_has_pattern(s->path, 0, s->size, 42) ?
-					   "data seen by read(2)" : "data NOT seen by read(2)");
+		print("remote-write-read", file_has_pattern(s->path, 0, s->size, 42)
+						   ? "data seen by read(2)"
+						   : "data NOT seen by read(2)");
 }
 
 /* Only a kernel that refuses nothing gets here without a lease, so the file may change. */

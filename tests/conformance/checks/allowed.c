@@ -119,7 +119,8 @@ static long op_write_into_hole(struct actor *a, const char *path)
 
 static long append(struct actor *a, long fd)
 {
-	return a_pwrite(a, fd, 0, 2 * PAGE, 32); /* O_APPEND: the position does not matter */
+	/* O_APPEND: the position does not matter. */
+	return a_pwrite(a, fd, 0, 2 * PAGE, 32);
 }
 
 static long op_append(struct actor *a, const char *path)
@@ -178,7 +179,8 @@ static long copy_between(struct actor *a, const char *from, const char *to)
 	long ret = src < 0 ? src : dst;
 
 	if (ret >= 0)
-		ret = SYS(a, SYS_copy_file_range, V(src), V(0), V(dst), V(0), V(SCENE_SIZE), V(0));
+		ret = SYS(a, SYS_copy_file_range, V(src), V(0), V(dst), V(0),
+			  V(SCENE_SIZE), V(0));
 	a_close(a, src);
 	a_close(a, dst);
 	return ret < 0 || ret == SCENE_SIZE ? ret : -EIO;
@@ -266,18 +268,18 @@ static long op_fsync(struct actor *a, const char *path)
 	return with_fd(a, path, O_RDWR, a_fsync);
 }
 
-#define ALLOWED(op)                                                                              \
-	CHECK(t3_##op##_by_another_process, "T3,P11", STOCK_FAIL)                                \
-	{                                                                                        \
-		allowed_to_other(op_##op);                                                       \
-	}                                                                                        \
-	CHECK(t3_##op##_by_the_holder, "T3,P11", STOCK_FAIL)                                     \
-	{                                                                                        \
-		allowed_to_holder(op_##op);                                                      \
-	}                                                                                        \
-	CHECK(t5_##op##_without_lease, "T5", STOCK_PASS)                                         \
-	{                                                                                        \
-		allowed_without_lease(op_##op);                                                  \
+#define ALLOWED(op)                                               \
+	CHECK(t3_##op##_by_another_process, "T3,P11", STOCK_FAIL) \
+	{                                                         \
+		allowed_to_other(op_##op);                        \
+	}                                                         \
+	CHECK(t3_##op##_by_the_holder, "T3,P11", STOCK_FAIL)      \
+	{                                                         \
+		allowed_to_holder(op_##op);                       \
+	}                                                         \
+	CHECK(t5_##op##_without_lease, "T5", STOCK_PASS)          \
+	{                                                         \
+		allowed_without_lease(op_##op);                   \
 	}
 
 ALLOWED(read)
@@ -327,8 +329,8 @@ CHECK(t3_freeing_blocks_beyond_the_end, "T3", STOCK_FAIL)
 	/* Same size: on XFS this frees what was preallocated behind the end. */
 	expect(0, a_truncate(b, s.path, SCENE_SIZE));
 	fd = must(a_open(b, s.path, O_RDWR));
-	expect(0, a_fallocate(b, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 2 * SCENE_SIZE,
-			      MiB(1)));
+	expect(0, a_fallocate(b, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      2 * SCENE_SIZE, MiB(1)));
 	expect_true(!stat(s.path, &st) && st.st_size == SCENE_SIZE, "the size changed");
 	traffic_still_reaches_the_file(&s, actor_start("peer"));
 }
@@ -363,7 +365,8 @@ static void migrate_there_and_back(struct actor *b, const char *path)
 	must(SYS(b, SYS_ioctl, V(fd), V(FS_IOC_GETFLAGS), OUT(&flags, sizeof(flags))));
 	expect_true(flags & FS_EXTENT_FL, "the file has no extents");
 	flags &= ~FS_EXTENT_FL;
-	expect(0, SYS(b, SYS_ioctl, V(fd), V(FS_IOC_SETFLAGS), IN(&flags, sizeof(flags))));
+	expect(0,
+	       SYS(b, SYS_ioctl, V(fd), V(FS_IOC_SETFLAGS), IN(&flags, sizeof(flags))));
 	expect(0, a_ioctl_fd(b, fd, EXT4_IOC_MIGRATE, 0));
 	must(SYS(b, SYS_ioctl, V(fd), V(FS_IOC_GETFLAGS), OUT(&flags, sizeof(flags))));
 	expect_true(flags & FS_EXTENT_FL, "the file has not got its extents back");
@@ -392,5 +395,6 @@ CHECK(t5_ext4_migrate_without_lease, "T5", STOCK_PASS)
 
 	ext4_only();
 	migrate_there_and_back(actor_start("B"), path);
-	expect_true(file_has_pattern(path, 0, MIGRATE_SIZE, FILE_SEED), "the content changed");
+	expect_true(file_has_pattern(path, 0, MIGRATE_SIZE, FILE_SEED),
+		    "the content changed");
 }

@@ -77,7 +77,8 @@ CHECK(c2_mremap_and_remapped_range, "C2", STOCK_FAIL)
 	must(v_open(peer, 0));
 	v_connect(peer, 0, s.holder, 0);
 	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 12));
-	expect_true(file_has_pattern(s.path, 0, s.size, 12), "remote data is not in the file");
+	expect_true(file_has_pattern(s.path, 0, s.size, 12),
+		    "remote data is not in the file");
 	expect(EILSEQ, a_mem_check(s.holder, (uint64_t)s.addr, s.size, 12, 0));
 }
 
@@ -142,7 +143,8 @@ CHECK(c3_two_zombies, "C3,L5", STOCK_FAIL)
 
 static struct scene unlinked_zombie(void)
 {
-	struct scene s = scene_pinned_by(actor_start("holder"), make_file("big", BIG), BIG);
+	struct scene s =
+		scene_pinned_by(actor_start("holder"), make_file("big", BIG), BIG);
 
 	must(a_unlink(s.holder, s.path));
 	scene_unmap_and_close(&s);
@@ -157,7 +159,8 @@ CHECK(t7_unlink_keeps_pinned_blocks, "T7,C3", STOCK_FAIL)
 	struct deadline by;
 
 	must(SYS(b, SYS_sync, V(0)));
-	expect_true(fs_free(check_dir()) < before + SLACK, "blocks were freed under the pins");
+	expect_true(fs_free(check_dir()) < before + SLACK,
+		    "blocks were freed under the pins");
 	expect(0, v_dereg(s.holder, &s.mr));
 	by = deadline_in(2000);
 	while (fs_free(check_dir()) < before + BIG - SLACK && deadline_wait(&by))
@@ -192,7 +195,8 @@ CHECK(t7_drop_caches_leaves_a_zombie_alone, "T7,C3", STOCK_FAIL)
 
 	must(file_write("/proc/sys/vm/drop_caches", "3"));
 	expect(ETXTBSY, a_truncate(b, s.path, PAGE));
-	expect_true(file_has_pattern(s.path, 0, s.size, FILE_SEED), "the content is gone");
+	expect_true(file_has_pattern(s.path, 0, s.size, FILE_SEED),
+		    "the content is gone");
 }
 
 /*
@@ -205,7 +209,8 @@ static const char *bind_mount(struct actor *a)
 
 	must(SYS(a, SYS_mkdir, STR(at), V(0755)));
 	must(SYS(a, SYS_unshare, V(CLONE_NEWNS)));
-	must(SYS(a, SYS_mount, STR("none"), STR("/"), V(0), V(MS_REC | MS_PRIVATE), V(0)));
+	must(SYS(a, SYS_mount, STR("none"), STR("/"), V(0), V(MS_REC | MS_PRIVATE),
+		 V(0)));
 	must(SYS(a, SYS_mkdir, STR(in_dir("inner")), V(0755)));
 	must(SYS(a, SYS_mount, STR(in_dir("inner")), STR(at), V(0), V(MS_BIND), V(0)));
 	return at;
@@ -238,7 +243,8 @@ CHECK(t7_umount_is_busy_while_pinned, "T7", STOCK_FAIL)
 
 CHECK(t7_lazy_umount_is_safe, "T7", STOCK_FAIL)
 {
-	struct actor *a = actor_start("A"), *b = actor_start("B"), *peer = actor_start("peer");
+	struct actor *a = actor_start("A"), *b = actor_start("B"),
+		     *peer = actor_start("peer");
 	const char *mount = bind_mount(a);
 	struct scene s = zombie_on(a, mount);
 
@@ -246,7 +252,8 @@ CHECK(t7_lazy_umount_is_safe, "T7", STOCK_FAIL)
 	v_connect(peer, 0, a, 0);
 	expect(0, SYS(a, SYS_umount2, STR(mount), V(MNT_DETACH)));
 	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 14));
-	expect_true(file_has_pattern(s.path, 0, s.size, 14), "remote data is not in the file");
+	expect_true(file_has_pattern(s.path, 0, s.size, 14),
+		    "remote data is not in the file");
 	expect(ETXTBSY, a_truncate(b, s.path, PAGE));
 	expect(0, v_dereg(a, &s.mr));
 	eventually(a_truncate(b, s.path, PAGE));

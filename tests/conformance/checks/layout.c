@@ -159,37 +159,37 @@ static void as_on_stock(const struct layout_op *op)
 		    op->name);
 	if (!stat(path, &after) && op->effect == op_truncate.effect)
 		expect_true(before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
-			    before.st_mtim.tv_nsec != after.st_mtim.tv_nsec,
+				    before.st_mtim.tv_nsec != after.st_mtim.tv_nsec,
 			    "%s: mtime did not change", op->name);
 }
 
-#define LAYOUT_CHANGE_REFUSED(op)                                                                \
-	CHECK(t1_##op##_under_lease, "T1,T4,T6", STOCK_FAIL)                                     \
-	{                                                                                        \
-		refused_under_lease(&op_##op);                                                   \
-	}                                                                                        \
-	CHECK(t1_##op##_under_pin, "T1,T4,T6", STOCK_FAIL)                                       \
-	{                                                                                        \
-		refused_under_pin(&op_##op);                                                     \
-	}                                                                                        \
-	CHECK(t1_##op##_after_munmap_and_close, "T1,C2,C3,T6", STOCK_FAIL)                       \
-	{                                                                                        \
-		refused_after_close(&op_##op);                                                   \
-	}                                                                                        \
-	CHECK(t2_##op##_by_the_holder, "T2,T6", STOCK_FAIL)                                      \
-	{                                                                                        \
-		deadlock_for_the_holder(&op_##op);                                               \
-	}                                                                                        \
-	CHECK(t2_##op##_own_and_foreign_lease, "T2", STOCK_FAIL)                                 \
-	{                                                                                        \
-		own_and_foreign_lease(&op_##op);                                                 \
+#define LAYOUT_CHANGE_REFUSED(op)                                          \
+	CHECK(t1_##op##_under_lease, "T1,T4,T6", STOCK_FAIL)               \
+	{                                                                  \
+		refused_under_lease(&op_##op);                             \
+	}                                                                  \
+	CHECK(t1_##op##_under_pin, "T1,T4,T6", STOCK_FAIL)                 \
+	{                                                                  \
+		refused_under_pin(&op_##op);                               \
+	}                                                                  \
+	CHECK(t1_##op##_after_munmap_and_close, "T1,C2,C3,T6", STOCK_FAIL) \
+	{                                                                  \
+		refused_after_close(&op_##op);                             \
+	}                                                                  \
+	CHECK(t2_##op##_by_the_holder, "T2,T6", STOCK_FAIL)                \
+	{                                                                  \
+		deadlock_for_the_holder(&op_##op);                         \
+	}                                                                  \
+	CHECK(t2_##op##_own_and_foreign_lease, "T2", STOCK_FAIL)           \
+	{                                                                  \
+		own_and_foreign_lease(&op_##op);                           \
 	}
 
-#define LAYOUT_CHANGE(op)                                                                        \
-	LAYOUT_CHANGE_REFUSED(op)                                                                \
-	CHECK(t5_##op##_without_lease, "T5", STOCK_PASS)                                         \
-	{                                                                                        \
-		as_on_stock(&op_##op);                                                           \
+#define LAYOUT_CHANGE(op)                                \
+	LAYOUT_CHANGE_REFUSED(op)                        \
+	CHECK(t5_##op##_without_lease, "T5", STOCK_PASS) \
+	{                                                \
+		as_on_stock(&op_##op);                   \
 	}
 
 LAYOUT_CHANGE(truncate)
@@ -225,7 +225,8 @@ CHECK(t2_leases_over_both_files, "T2", STOCK_FAIL)
 	struct actor *b = actor_start("B");
 	long fd = must(a_open(s.holder, other, O_RDWR));
 	long bfd = must(a_open(b, other, O_RDWR));
-	int own = refusal(&op_clone_from, EDEADLK), foreign = refusal(&op_clone_from, ETXTBSY);
+	int own = refusal(&op_clone_from, EDEADLK),
+	    foreign = refusal(&op_clone_from, ETXTBSY);
 
 	if (own != EDEADLK)
 		skip("file system without reflink: no operation over two files");
@@ -243,14 +244,16 @@ CHECK(t1_security_capability_stays, "T1", STOCK_FAIL)
 	struct actor *b = actor_start("B");
 
 	if (!file_set_capability(s.path))
-		skip("%s without security attributes (CONFIG_EXT4_FS_SECURITY)", fs_name(s.path));
+		skip("%s without security attributes (CONFIG_EXT4_FS_SECURITY)",
+		     fs_name(s.path));
 	expect_refused(&op_truncate, b, s.path, NULL, ETXTBSY);
 	expect_refused(&op_punch_hole, b, s.path, NULL, ETXTBSY);
 	expect_refused(&op_open_truncate, b, s.path, NULL, ETXTBSY);
 	/* What the refused ones must not do is what the successful one does. */
 	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	must(a_truncate(b, s.path, PAGE));
-	expect(ENODATA, SYS(b, SYS_getxattr, STR(s.path), STR("security.capability"), V(0), V(0)));
+	expect(ENODATA,
+	       SYS(b, SYS_getxattr, STR(s.path), STR("security.capability"), V(0), V(0)));
 }
 
 /* T1 says nothing of who asks: root and the file's owner are refused alike. */

@@ -11,7 +11,8 @@
 #define URING_OP_FTRUNCATE 55
 
 /* Opens, does one thing, closes. */
-static long with_fd(struct actor *a, const char *path, long (*step)(struct actor *a, long fd))
+static long with_fd(struct actor *a, const char *path,
+		    long (*step)(struct actor *a, long fd))
 {
 	long fd = a_open(a, path, O_RDWR);
 	long ret;
@@ -88,13 +89,15 @@ static long open_truncate_run(struct actor *a, const char *path, const char *oth
 	return fd < 0 ? fd : a_close(a, fd);
 }
 
-const struct layout_op op_open_truncate = { "open with O_TRUNC", open_truncate_run, empty_effect };
+const struct layout_op op_open_truncate = { "open with O_TRUNC", open_truncate_run,
+					    empty_effect };
 
 /* ---- fallocate ---------------------------------------------------------------------------------- */
 
 static long punch_hole_step(struct actor *a, long fd)
 {
-	return a_fallocate(a, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE, 2 * PAGE);
+	return a_fallocate(a, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE,
+			   2 * PAGE);
 }
 
 static long punch_hole_run(struct actor *a, const char *path, const char *other)
@@ -125,8 +128,8 @@ const struct layout_op op_zero_range = { "ZERO_RANGE", zero_range_run, two_pages
 
 static long zero_range_keep_size_step(struct actor *a, long fd)
 {
-	return a_fallocate(a, fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, SCENE_SIZE - PAGE,
-			   4 * PAGE);
+	return a_fallocate(a, fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+			   SCENE_SIZE - PAGE, 4 * PAGE);
 }
 
 static long zero_range_keep_size_run(struct actor *a, const char *path, const char *other)
@@ -141,7 +144,8 @@ static void last_page_zero(struct image *img)
 }
 
 const struct layout_op op_zero_range_keep_size = { "ZERO_RANGE with KEEP_SIZE",
-						   zero_range_keep_size_run, last_page_zero };
+						   zero_range_keep_size_run,
+						   last_page_zero };
 
 static long collapse_range_step(struct actor *a, long fd)
 {
@@ -181,7 +185,8 @@ static void insert_range_effect(struct image *img)
 	img->size += 2 * PAGE;
 }
 
-const struct layout_op op_insert_range = { "INSERT_RANGE", insert_range_run, insert_range_effect };
+const struct layout_op op_insert_range = { "INSERT_RANGE", insert_range_run,
+					   insert_range_effect };
 
 static long madvise_remove_step(struct actor *a, long fd)
 {
@@ -201,7 +206,8 @@ static long madvise_remove_run(struct actor *a, const char *path, const char *ot
 	return with_fd(a, path, madvise_remove_step);
 }
 
-const struct layout_op op_madvise_remove = { "MADV_REMOVE", madvise_remove_run, two_pages_zero };
+const struct layout_op op_madvise_remove = { "MADV_REMOVE", madvise_remove_run,
+					     two_pages_zero };
 
 /* ---- io_uring ------------------------------------------------------------------------------------ */
 
@@ -254,19 +260,23 @@ static long clone_from_run(struct actor *a, const char *path, const char *other)
 	return clone_step(a, path, other);
 }
 
-const struct layout_op op_clone_from = { "FICLONE, as source", clone_from_run, unchanged };
+const struct layout_op op_clone_from = { "FICLONE, as source", clone_from_run,
+					 unchanged };
 
 static long clone_to_run(struct actor *a, const char *path, const char *other)
 {
 	return clone_step(a, other, path);
 }
 
-const struct layout_op op_clone_to = { "FICLONE, as destination", clone_to_run, unchanged };
+const struct layout_op op_clone_to = { "FICLONE, as destination", clone_to_run,
+				       unchanged };
 
 static long clone_range_step(struct actor *a, const char *from, const char *to)
 {
 	long src = a_open(a, from, O_RDONLY), dst = a_open(a, to, O_RDWR);
-	struct file_clone_range r = { .src_fd = src, .src_offset = PAGE, .src_length = 2 * PAGE,
+	struct file_clone_range r = { .src_fd = src,
+				      .src_offset = PAGE,
+				      .src_length = 2 * PAGE,
 				      .dest_offset = PAGE };
 	long ret = src < 0 ? src : dst;
 
@@ -284,16 +294,16 @@ static long clone_range_from_run(struct actor *a, const char *path, const char *
 	return clone_range_step(a, path, other);
 }
 
-const struct layout_op op_clone_range_from = { "FICLONERANGE, as source", clone_range_from_run,
-					       unchanged };
+const struct layout_op op_clone_range_from = { "FICLONERANGE, as source",
+					       clone_range_from_run, unchanged };
 
 static long clone_range_to_run(struct actor *a, const char *path, const char *other)
 {
 	return clone_range_step(a, other, path);
 }
 
-const struct layout_op op_clone_range_to = { "FICLONERANGE, as destination", clone_range_to_run,
-					     unchanged };
+const struct layout_op op_clone_range_to = { "FICLONERANGE, as destination",
+					     clone_range_to_run, unchanged };
 
 /* The ioctl succeeds and says per destination what became of it. */
 static long dedupe_step(struct actor *a, const char *from, const char *to)
@@ -314,8 +324,9 @@ static long dedupe_step(struct actor *a, const char *from, const char *to)
 	if (ret >= 0)
 		ret = SYS(a, SYS_ioctl, V(src), V(FIDEDUPERANGE), INOUT(&r, sizeof(r)));
 	if (ret >= 0)
-		ret = r.range.info[0].status == FILE_DEDUPE_RANGE_DIFFERS ? -EILSEQ :
-		      r.range.info[0].status;
+		ret = r.range.info[0].status == FILE_DEDUPE_RANGE_DIFFERS
+			      ? -EILSEQ
+			      : r.range.info[0].status;
 	if (src >= 0)
 		a_close(a, src);
 	if (dst >= 0)
@@ -328,7 +339,8 @@ static long dedupe_from_run(struct actor *a, const char *path, const char *other
 	return dedupe_step(a, path, other);
 }
 
-const struct layout_op op_dedupe_from = { "FIDEDUPERANGE, as source", dedupe_from_run, unchanged };
+const struct layout_op op_dedupe_from = { "FIDEDUPERANGE, as source", dedupe_from_run,
+					  unchanged };
 
 static long dedupe_to_run(struct actor *a, const char *path, const char *other)
 {

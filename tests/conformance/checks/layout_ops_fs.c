@@ -21,38 +21,43 @@ struct move_extent {
 	uint64_t orig_start, donor_start, len, moved_len; /* blocks */
 };
 
-#define EXT4_IOC_MOVE_EXT _IOWR('f', 15, struct move_extent)
+#define EXT4_IOC_MOVE_EXT  _IOWR('f', 15, struct move_extent)
 #define EXT4_IOC_SWAP_BOOT _IO('f', 17)
 
 static long move_extents(struct actor *a, const char *original, const char *donor)
 {
 	long fd = a_open(a, original, O_RDWR), donor_fd = a_open(a, donor, O_RDWR);
-	struct move_extent m = { .donor_fd = (uint32_t)donor_fd, .orig_start = 1,
-				 .donor_start = 1, .len = 2 };
+	struct move_extent m = { .donor_fd = (uint32_t)donor_fd,
+				 .orig_start = 1,
+				 .donor_start = 1,
+				 .len = 2 };
 	long ret = fd < 0 ? fd : donor_fd;
 
 	if (ret >= 0)
-		ret = SYS(a, SYS_ioctl, V(fd), V(EXT4_IOC_MOVE_EXT), INOUT(&m, sizeof(m)));
+		ret = SYS(a, SYS_ioctl, V(fd), V(EXT4_IOC_MOVE_EXT),
+			  INOUT(&m, sizeof(m)));
 	a_close(a, fd);
 	a_close(a, donor_fd);
 	return ret;
 }
 
-static long move_extents_original_run(struct actor *a, const char *path, const char *other)
+static long move_extents_original_run(struct actor *a, const char *path,
+				      const char *other)
 {
 	return move_extents(a, path, other);
 }
 
 const struct layout_op op_move_extents_original = { "MOVE_EXT, as original",
-						    move_extents_original_run, unchanged };
+						    move_extents_original_run,
+						    unchanged };
 
 static long move_extents_donor_run(struct actor *a, const char *path, const char *other)
 {
 	return move_extents(a, other, path);
 }
 
-const struct layout_op op_move_extents_donor = { "MOVE_EXT, as donor", move_extents_donor_run,
-						 unchanged };
+const struct layout_op op_move_extents_donor = { "MOVE_EXT, as donor",
+						 move_extents_donor_run, unchanged };
 
 static long swap_boot_run(struct actor *a, const char *path, const char *other)
 {
@@ -105,7 +110,7 @@ struct swapext {
 };
 
 #define XFS_IOC_FSBULKSTAT_SINGLE _IOWR('X', 102, struct bulkreq)
-#define XFS_IOC_SWAPEXT _IOWR('X', 109, struct swapext)
+#define XFS_IOC_SWAPEXT           _IOWR('X', 109, struct swapext)
 
 struct swap_step {
 	char target[512], donor[512];
@@ -115,7 +120,8 @@ struct swap_step {
 static long swap(void *buf, size_t size)
 {
 	const struct swap_step *s = buf;
-	int target = open(s->target, O_RDWR | O_CLOEXEC), donor = open(s->donor, O_RDWR | O_CLOEXEC);
+	int target = open(s->target, O_RDWR | O_CLOEXEC),
+	    donor = open(s->donor, O_RDWR | O_CLOEXEC);
 	struct swapext x = { .fdtarget = target, .fdtmp = donor };
 	struct bulkreq req = { .icount = 1, .ubuffer = &x.stat };
 	struct stat st;
@@ -149,13 +155,13 @@ static long swap_extents_target_run(struct actor *a, const char *path, const cha
 	return swap_extents(a, path, other);
 }
 
-const struct layout_op op_swap_extents_target = { "SWAPEXT, as target", swap_extents_target_run,
-						  unchanged };
+const struct layout_op op_swap_extents_target = { "SWAPEXT, as target",
+						  swap_extents_target_run, unchanged };
 
 static long swap_extents_donor_run(struct actor *a, const char *path, const char *other)
 {
 	return swap_extents(a, other, path);
 }
 
-const struct layout_op op_swap_extents_donor = { "SWAPEXT, as donor", swap_extents_donor_run,
-						 unchanged };
+const struct layout_op op_swap_extents_donor = { "SWAPEXT, as donor",
+						 swap_extents_donor_run, unchanged };

@@ -36,7 +36,8 @@ CHECK(l1_empty_file, "L1", STOCK_FAIL)
 	expect(0, a_setlease(a, fd, EXCLUSIVE_LAYOUT));
 	must(a_pwrite(a, fd, 0, PAGE, 7));
 	expect(ETXTBSY, a_truncate(b, path, 0));
-	expect_true(file_has_pattern(path, 0, PAGE, 7), "the content written under the lease is gone");
+	expect_true(file_has_pattern(path, 0, PAGE, 7),
+		    "the content written under the lease is gone");
 }
 
 CHECK(l1_normal_user_owns_file, "L1", STOCK_FAIL)

@@ -18,7 +18,8 @@ CHECK(l2_neither_owner_nor_cap_lease, "L2", STOCK_FAIL)
 
 	must(a_chmod(root, path, 0666));
 	/* Every capability but the one that counts. */
-	must(a_become(user, NOBODY, ((1ULL << (CAP_LAST_CAP + 1)) - 1) & ~(1ULL << CAP_LEASE)));
+	must(a_become(user, NOBODY,
+		      ((1ULL << (CAP_LAST_CAP + 1)) - 1) & ~(1ULL << CAP_LEASE)));
 	fd = must(a_open(user, path, O_RDWR));
 	expect(EACCES, a_setlease(user, fd, EXCLUSIVE_LAYOUT));
 	must(a_become(user, NOBODY, 0));
@@ -142,9 +143,12 @@ CHECK(l2_bad_arguments, "L2,L8", STOCK_FAIL)
 		F_LAYOUT | F_EXCLUSIVE | 0x80,
 		F_LAYOUT | F_EXCLUSIVE | 0x400,
 		F_LAYOUT | 0x400,
-		16, 32, 16 | 32, /* the values of 2019 */
+		16,
+		32,
+		16 | 32, /* the values of 2019 */
 		16 | 32 | F_WRLCK,
-		3, -1,
+		3,
+		-1,
 	};
 	struct scene s = scene_open();
 	unsigned int i;
@@ -152,15 +156,16 @@ CHECK(l2_bad_arguments, "L2,L8", STOCK_FAIL)
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		long ret = a_setlease(s.holder, s.fd, bad[i]);
 
-		expect_true(ret == -EINVAL, "F_SETLEASE %#x: expected EINVAL, seen %s", bad[i],
-			    errno_name((int)-ret));
+		expect_true(ret == -EINVAL, "F_SETLEASE %#x: expected EINVAL, seen %s",
+			    bad[i], errno_name((int)-ret));
 	}
 	expect_value(F_UNLCK, a_getlease(s.holder, s.fd));
 	expect(0, a_setlease(s.holder, s.fd, EXCLUSIVE_LAYOUT));
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		long ret = a_setlease(s.holder, s.fd, bad[i]);
 
-		expect_true(ret == -EINVAL, "F_SETLEASE %#x with a lease: expected EINVAL, seen %s",
+		expect_true(ret == -EINVAL,
+			    "F_SETLEASE %#x with a lease: expected EINVAL, seen %s",
 			    bad[i], errno_name((int)-ret));
 	}
 	expect_value(EXCLUSIVE_LAYOUT, a_getlease(s.holder, s.fd));

@@ -16,8 +16,9 @@ static bool parse(const char *line, struct lock_line *l)
 {
 	char number[32], extra[8];
 
-	return sscanf(line, "%31s %31s %31s %31s %d %63s %31s %31s %7s", number, l->type, l->state,
-		      l->mode, &l->pid, l->place, l->start, l->end, extra) == 8 &&
+	return sscanf(line, "%31s %31s %31s %31s %d %63s %31s %31s %7s", number, l->type,
+		      l->state, l->mode, &l->pid, l->place, l->start, l->end,
+		      extra) == 8 &&
 	       number[strlen(number) - 1] == ':';
 }
 
@@ -27,7 +28,8 @@ static void place_of(const char *path, char *buf, size_t len)
 
 	if (stat(path, &st))
 		broken("%s: cannot stat", path);
-	snprintf(buf, len, "%02x:%02x:%lu", major(st.st_dev), minor(st.st_dev), st.st_ino);
+	snprintf(buf, len, "%02x:%02x:%lu", major(st.st_dev), minor(st.st_dev),
+		 st.st_ino);
 }
 
 /* Number of well-formed lines for the file and process; others of the file are failures. */
@@ -43,7 +45,8 @@ static int count_lines(char *text, const char *prefix, const char *place, int pi
 		line += strlen(prefix);
 		if (!parse(line, &l) || strcmp(l.place, place) || l.pid != pid ||
 		    strcmp(l.start, "0") || strcmp(l.end, "EOF"))
-			fail_at(__FILE__, __LINE__, "not in the known shape: \"%s\"", line);
+			fail_at(__FILE__, __LINE__, "not in the known shape: \"%s\"",
+				line);
 		else
 			n++;
 	}
@@ -123,6 +126,7 @@ CHECK(l9_lslocks_still_parses, "L9", STOCK_FAIL)
 	snprintf(pid, sizeof(pid), "%d", s.holder->pid);
 	/* One line for the holder, with a type and the range from 0 to 0 (the end). */
 	snprintf(script, sizeof(script),
-		 "lslocks -n -r -p %s -o TYPE,PID,START,END | grep -Ex '[A-Z]+ %s 0 0'", pid, pid);
+		 "lslocks -n -r -p %s -o TYPE,PID,START,END | grep -Ex '[A-Z]+ %s 0 0'",
+		 pid, pid);
 	expect_value(0, a_run(b, argv));
 }

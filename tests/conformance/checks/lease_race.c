@@ -14,7 +14,7 @@
 
 #include "scene.h"
 
-#define RACE_SIZE KiB(16)
+#define RACE_SIZE   KiB(16)
 #define RACE_ENOUGH 60
 
 struct race {
@@ -31,7 +31,8 @@ struct race_step {
 
 static bool enough(const struct race *r)
 {
-	return r->granted >= RACE_ENOUGH && r->refused >= RACE_ENOUGH && r->done >= RACE_ENOUGH;
+	return r->granted >= RACE_ENOUGH && r->refused >= RACE_ENOUGH &&
+	       r->done >= RACE_ENOUGH;
 }
 
 static bool file_is(int fd, uint64_t seed)
@@ -113,8 +114,8 @@ static long truncate_loop(void *buf, size_t size)
 
 CHECK(l10_grant_and_pin_against_truncate, "L10,T1", STOCK_FAIL)
 {
-	struct race *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				   -1, 0);
+	struct race *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct actor *a = actor_start("holder"), *b = actor_start("truncater");
 	const char *path = make_file("f", RACE_SIZE);
 	struct race_step ra = { .shared = shared }, rb = { .shared = shared };
@@ -127,6 +128,6 @@ CHECK(l10_grant_and_pin_against_truncate, "L10,T1", STOCK_FAIL)
 	actor_call_begin(b, truncate_loop, &rb, sizeof(rb));
 	expect(0, actor_call_end(a, NULL, 0, 20000));
 	expect(0, actor_call_end(b, NULL, 0, 20000));
-	expect_true(enough(shared), "only %ld grants, %ld refusals, %ld truncates", shared->granted,
-		    shared->refused, shared->done);
+	expect_true(enough(shared), "only %ld grants, %ld refusals, %ld truncates",
+		    shared->granted, shared->refused, shared->done);
 }

@@ -51,9 +51,10 @@ CHECK(o1_two_files_of_one_owner, "O1", STOCK_FAIL)
 	require(0, file_read(path, text, sizeof(text)));
 	snprintf(line[0], sizeof(line[0]), "\n\t%s\n", s.path);
 	snprintf(line[1], sizeof(line[1]), "\n\t%s\n", second);
-	expect_true(strstr(text, line[0]) && strstr(text, line[1]), "both files expected, seen\n%s",
-		    text);
-	expect_value((long)(strlen(pins_text(s.holder, s.uverbs_fd, s.path)) + strlen(line[1]) - 1),
+	expect_true(strstr(text, line[0]) && strstr(text, line[1]),
+		    "both files expected, seen\n%s", text);
+	expect_value((long)(strlen(pins_text(s.holder, s.uverbs_fd, s.path)) +
+			    strlen(line[1]) - 1),
 		     (long)strlen(text));
 }
 
@@ -65,7 +66,8 @@ CHECK(o1_two_owners, "O1", STOCK_FAIL)
 
 	must(v_reg(s.holder, 1, (uint64_t)s.addr, PAGE, REMOTE_RW, NULL));
 	/* Descriptors ascend. */
-	expect_true(second > s.uverbs_fd, "descriptor %ld is not above %ld", second, s.uverbs_fd);
+	expect_true(second > s.uverbs_fd, "descriptor %ld is not above %ld", second,
+		    s.uverbs_fd);
 	snprintf(want, sizeof(want), "%s%s", pins_text(s.holder, s.uverbs_fd, s.path),
 		 pins_text(s.holder, second, s.path));
 	expect_pins(s.holder, want);
@@ -107,7 +109,8 @@ CHECK(o1_renamed_file, "O1", STOCK_FAIL)
 
 CHECK(o1_escapes_as_in_maps, "O1", STOCK_FAIL)
 {
-	struct scene s = scene_pinned_by(actor_start("A"), make_file("a b\tc\\d\ne", PAGE), PAGE);
+	struct scene s =
+		scene_pinned_by(actor_start("A"), make_file("a b\tc\\d\ne", PAGE), PAGE);
 	char maps[16384], path[64], *p, *end;
 
 	/* The kernel's own example stands next to it. */
@@ -147,10 +150,12 @@ CHECK(o1_access_is_checked_at_every_read, "O1", STOCK_FAIL)
 	must(a_become(reader, NOBODY, 0));
 	snprintf(path, sizeof(path), "/proc/%d/file_pins", target->pid);
 	fd = must(a_open(reader, path, O_RDONLY));
-	expect(0, SYS(reader, SYS_pread64, V(fd), OUT(buf, sizeof(buf)), V(sizeof(buf)), V(0)));
+	expect(0, SYS(reader, SYS_pread64, V(fd), OUT(buf, sizeof(buf)), V(sizeof(buf)),
+		      V(0)));
 	/* From now on the reader may not look into the target. */
 	must(SYS(target, SYS_prctl, V(PR_SET_DUMPABLE), V(0), V(0), V(0), V(0)));
-	expect(EACCES, SYS(reader, SYS_pread64, V(fd), OUT(buf, sizeof(buf)), V(sizeof(buf)), V(0)));
+	expect(EACCES, SYS(reader, SYS_pread64, V(fd), OUT(buf, sizeof(buf)),
+			   V(sizeof(buf)), V(0)));
 }
 
 CHECK(o1_own_process_and_thread_view, "O1", STOCK_FAIL)
@@ -159,10 +164,12 @@ CHECK(o1_own_process_and_thread_view, "O1", STOCK_FAIL)
 	const char *want = pins_text(s.holder, s.uverbs_fd, s.path);
 	char buf[2048] = "";
 	long fd = must(a_open(s.holder, "/proc/self/file_pins", O_RDONLY));
-	long n = must(SYS(s.holder, SYS_read, V(fd), OUT(buf, sizeof(buf) - 1), V(sizeof(buf) - 1)));
+	long n = must(SYS(s.holder, SYS_read, V(fd), OUT(buf, sizeof(buf) - 1),
+			  V(sizeof(buf) - 1)));
 
 	buf[n] = '\0';
-	expect_true(!strcmp(buf, want), "/proc/self/file_pins: expected\n%sseen\n%s", want, buf);
+	expect_true(!strcmp(buf, want), "/proc/self/file_pins: expected\n%sseen\n%s",
+		    want, buf);
 }
 
 CHECK(o1_read_in_small_pieces, "O1", STOCK_FAIL)
@@ -197,11 +204,13 @@ CHECK(o1_fdinfo_of_the_owner, "O1", STOCK_FAIL)
 	if (stat(s.path, &st))
 		broken("%s: cannot stat", s.path);
 	snprintf(inode, sizeof(inode), "%lu", st.st_ino);
-	expect_true(strlen(with) > strlen(without) && strstr(with + strlen(without), inode),
+	expect_true(strlen(with) > strlen(without) &&
+			    strstr(with + strlen(without), inode),
 		    "no figures of inode %s in fdinfo:\n%s", inode, with);
 	must(v_dereg(s.holder, &s.mr));
 	must(file_read(path, with, sizeof(with)));
-	expect_true(!strcmp(with, without), "after the last pin fdinfo still shows\n%s", with);
+	expect_true(!strcmp(with, without), "after the last pin fdinfo still shows\n%s",
+		    with);
 }
 
 /* ---- O2: fork ------------------------------------------------------------------------------------- */
@@ -296,8 +305,8 @@ CHECK(o3_raw_registration_of_anonymous_memory, "O3,P5", STOCK_PASS)
 	long uverbs = must(v_open(a, 0));
 	uint32_t pd = (uint32_t)must(v_pd_handle(a, 0));
 	long fd = must(actor_send_fd(a, (int)uverbs, b));
-	long addr = must(a_mmap(b, 0, KiB(64), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-				-1, 0));
+	long addr = must(a_mmap(b, 0, KiB(64), PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	long handle = must(v_raw_reg(b, fd, pd, (uint64_t)addr, KiB(64), REMOTE_RW));
 
 	expect(0, v_raw_dereg(b, fd, (uint32_t)handle));
@@ -429,8 +438,8 @@ static long device_of_its_own(struct actor *admin)
 {
 	/* One that a killed run left behind; usually there is none. */
 	a_run(admin, (const char *const[]){ "rdma", "link", "delete", O7_DEVICE, NULL });
-	return a_run(admin, (const char *const[]){ "rdma", "link", "add", O7_DEVICE, "type", "rxe",
-						   "netdev", "lo", NULL });
+	return a_run(admin, (const char *const[]){ "rdma", "link", "add", O7_DEVICE,
+						   "type", "rxe", "netdev", "lo", NULL });
 }
 
 /*
@@ -448,7 +457,8 @@ CHECK(o7_link_delete_under_pins, "O7,O5", STOCK_FAIL)
 	require(0, ret ? -EIO : 0);
 	s.uverbs_fd = must(v_open_device(s.holder, 0, O7_DEVICE));
 	must(v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
-	a_run_begin(admin, (const char *const[]){ "rdma", "link", "delete", O7_DEVICE, NULL });
+	a_run_begin(admin,
+		    (const char *const[]){ "rdma", "link", "delete", O7_DEVICE, NULL });
 	scene_unmap_and_close(&s);
 	expect(ETXTBSY, a_truncate(c, s.path, PAGE));
 	must(a_close(s.holder, s.uverbs_fd));

@@ -69,7 +69,8 @@ CHECK(p1_read_only_mapping, "P1", STOCK_FAIL)
 	scene_open_verbs(&s);
 	must(v_open(peer, 0));
 	v_connect(peer, 0, s.holder, 0);
-	require(0, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, IBV_ACCESS_REMOTE_READ, &s.mr));
+	require(0, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, IBV_ACCESS_REMOTE_READ,
+			 &s.mr));
 	expect(0, v_read_check(peer, 0, &s.mr, 0, s.size, FILE_SEED));
 	/* Write access through it fails as for any read-only memory. */
 	expect(EFAULT, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, NULL));
@@ -91,8 +92,8 @@ CHECK(p1_many_registrations, "P1,L6", STOCK_FAIL)
 
 	scene_open_verbs(&s);
 	for (i = 0; i < 32; i++)
-		require(0, v_reg(s.holder, 0, (uint64_t)s.addr + i % 16 * PAGE, PAGE, REMOTE_RW,
-				 &mr[i]));
+		require(0, v_reg(s.holder, 0, (uint64_t)s.addr + i % 16 * PAGE, PAGE,
+				 REMOTE_RW, &mr[i]));
 	for (i = 0; i < 32; i++) {
 		expect(EBUSY, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 		expect(0, v_dereg(s.holder, &mr[i]));
@@ -119,7 +120,8 @@ static struct two_files two_files(bool lease_first, bool lease_second)
 
 	t.path[0] = make_file("first", EACH);
 	t.path[1] = make_file("second", EACH);
-	t.addr = must(a_mmap(t.a, 0, 2 * EACH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	t.addr = must(
+		a_mmap(t.a, 0, 2 * EACH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	for (i = 0; i < 2; i++) {
 		t.fd[i] = must(a_open(t.a, t.path[i], O_RDWR));
 		if (lease[i])
@@ -185,8 +187,8 @@ CHECK(p2_one_file_through_two_descriptions, "P2,P1,O1", STOCK_FAIL)
 	long fd = must(a_open(s.holder, s.path, O_RDWR));
 
 	s.addr = must(a_mmap_shared(s.holder, s.fd, s.size));
-	must(a_mmap(s.holder, (uint64_t)s.addr + s.size / 2, s.size / 2, PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_FIXED, fd, s.size / 2));
+	must(a_mmap(s.holder, (uint64_t)s.addr + s.size / 2, s.size / 2,
+		    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, s.size / 2));
 	scene_open_verbs(&s);
 	expect(EPERM, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, NULL));
 	expect(0, a_setlease(s.holder, fd, EXCLUSIVE_LAYOUT));
@@ -211,7 +213,8 @@ CHECK(p2_registration_over_the_end_of_the_mapping, "P2", STOCK_FAIL)
 
 CHECK(p2_counters_balance_over_large_registration, "P2", STOCK_FAIL)
 {
-	struct scene s = scene_pinned_by(actor_start("A"), make_file("large", MiB(8)), MiB(8));
+	struct scene s =
+		scene_pinned_by(actor_start("A"), make_file("large", MiB(8)), MiB(8));
 	long before = pins_out();
 
 	expect(0, v_dereg(s.holder, &s.mr));
@@ -276,7 +279,8 @@ CHECK(p10_new_access_rights, "P10,P11", STOCK_FAIL)
 	expect(0, v_rereg_access(s.holder, &s.mr, REMOTE_RW));
 	expect(EBUSY, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 21));
-	expect_true(file_has_pattern(s.path, 0, s.size, 21), "remote data is not in the file");
+	expect_true(file_has_pattern(s.path, 0, s.size, 21),
+		    "remote data is not in the file");
 	expect(0, v_dereg(s.holder, &s.mr));
 	expect_pins(s.holder, "");
 	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));

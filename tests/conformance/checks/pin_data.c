@@ -25,7 +25,8 @@ CHECK(p11_read_by_another_process, "P11", STOCK_FAIL)
 
 	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 8));
 	expect(0, a_pread_check(b, fd, PAGE, 2 * PAGE, 8));
-	expect_true(file_has_pattern(s.path, 0, s.size, 8), "remote data is not in the file");
+	expect_true(file_has_pattern(s.path, 0, s.size, 8),
+		    "remote data is not in the file");
 	expect(0, v_write(peer, 0, &s.mr, 2 * PAGE, PAGE, 9));
 	expect(0, a_pread_check(b, fd, 2 * PAGE, PAGE, 9));
 	expect(0, a_pread_check(b, fd, 3 * PAGE, PAGE, 8));
@@ -61,7 +62,8 @@ CHECK(p11_after_munmap_and_close, "P11,C2,C3", STOCK_FAIL)
 
 	scene_unmap_and_close(&s);
 	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 8));
-	expect_true(file_has_pattern(s.path, 0, s.size, 8), "remote data is not in the file");
+	expect_true(file_has_pattern(s.path, 0, s.size, 8),
+		    "remote data is not in the file");
 }
 
 CHECK(p11_after_fsync_and_drop_caches, "P11,Y1", STOCK_FAIL)
@@ -72,11 +74,13 @@ CHECK(p11_after_fsync_and_drop_caches, "P11,Y1", STOCK_FAIL)
 	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 8));
 	expect(0, a_fsync(s.holder, s.fd));
 	must(file_write("/proc/sys/vm/drop_caches", "3"));
-	expect_true(file_has_pattern(s.path, 0, s.size, 8), "remote data is not in the file");
+	expect_true(file_has_pattern(s.path, 0, s.size, 8),
+		    "remote data is not in the file");
 	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 9));
 	expect(0, a_fsync(s.holder, s.fd));
 	must(file_write("/proc/sys/vm/drop_caches", "3"));
-	expect_true(file_has_pattern(s.path, 0, s.size, 9), "remote data is not in the file");
+	expect_true(file_has_pattern(s.path, 0, s.size, 9),
+		    "remote data is not in the file");
 }
 
 /* Large enough for 2 MiB mappings; the MR begins and ends inside of them. */
@@ -99,11 +103,15 @@ CHECK(p11_large_mapping, "P11,P1", STOCK_FAIL)
 	require(0, v_reg(holder, 0, (uint64_t)s.addr + start, len, REMOTE_RW, &s.mr));
 	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
 		expect(0, v_write(peer, 0, &s.mr, at[i], KiB(64), 20));
-		expect_true(file_has_content_at(s.path, start + at[i], KiB(64), 20, at[i]),
-			    "data for position %lu is not there", (unsigned long)(start + at[i]));
+		expect_true(file_has_content_at(s.path, start + at[i], KiB(64), 20,
+						at[i]),
+			    "data for position %lu is not there",
+			    (unsigned long)(start + at[i]));
 	}
-	expect_true(file_has_pattern(s.path, 0, start, FILE_SEED), "data before the MR changed");
-	expect_true(file_has_pattern(s.path, start + len, s.size - start - len, FILE_SEED),
+	expect_true(file_has_pattern(s.path, 0, start, FILE_SEED),
+		    "data before the MR changed");
+	expect_true(file_has_pattern(s.path, start + len, s.size - start - len,
+				     FILE_SEED),
 		    "data behind the MR changed");
 }
 
@@ -148,7 +156,9 @@ CHECK(p11_after_a_new_mount, "P11,T6", STOCK_FAIL)
 	expect_value(0, a_run(b, (const char *const[]){ "umount", m->mnt_dir, NULL }));
 	if (check_has_failed())
 		return;
-	require(0, a_run(b, (const char *const[]){ "mount", "-t", m->mnt_type, "-o", m->mnt_opts,
-						   m->mnt_fsname, m->mnt_dir, NULL }));
-	expect_true(file_has_pattern(s.path, 0, s.size, 8), "remote data is not in the file");
+	require(0, a_run(b, (const char *const[]){ "mount", "-t", m->mnt_type, "-o",
+						   m->mnt_opts, m->mnt_fsname, m->mnt_dir,
+						   NULL }));
+	expect_true(file_has_pattern(s.path, 0, s.size, 8),
+		    "remote data is not in the file");
 }

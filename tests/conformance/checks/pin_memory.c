@@ -30,16 +30,20 @@ CHECK(p5_anonymous_memory, "P5", STOCK_PASS)
 {
 	struct actor *a = actor_start("A");
 
-	registers_and_works(a, must(a_mmap(a, 0, BYTES, PROT_READ | PROT_WRITE,
-					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)), BYTES);
+	registers_and_works(a,
+			    must(a_mmap(a, 0, BYTES, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)),
+			    BYTES);
 }
 
 CHECK(p5_shmem, "P5", STOCK_PASS)
 {
 	struct actor *a = actor_start("A");
 
-	registers_and_works(a, must(a_mmap(a, 0, BYTES, PROT_READ | PROT_WRITE,
-					   MAP_SHARED | MAP_ANONYMOUS, -1, 0)), BYTES);
+	registers_and_works(a,
+			    must(a_mmap(a, 0, BYTES, PROT_READ | PROT_WRITE,
+					MAP_SHARED | MAP_ANONYMOUS, -1, 0)),
+			    BYTES);
 }
 
 CHECK(p5_memfd, "P5", STOCK_PASS)
@@ -75,7 +79,8 @@ CHECK(x1_device_dax, "X1,P5", STOCK_PASS)
 
 	if (!node || !*node)
 		skip("no device DAX node in PINVERBS_DEVDAX");
-	registers_and_works(a, must(a_mmap_shared(a, must(a_open(a, node, O_RDWR)), MiB(4))),
+	registers_and_works(a,
+			    must(a_mmap_shared(a, must(a_open(a, node, O_RDWR)), MiB(4))),
 			    MiB(4));
 }
 
@@ -117,8 +122,8 @@ CHECK(p5_anonymous_memory_and_leased_file_in_one_registration, "P5,P1,P2,O1", ST
 CHECK(p5_anonymous_memory_makes_no_file_pin, "P5,O1", STOCK_FAIL)
 {
 	struct actor *a = actor_start("A");
-	long addr = must(a_mmap(a, 0, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-				-1, 0));
+	long addr = must(a_mmap(a, 0, BYTES, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 
 	must(v_open(a, 0));
 	must(v_reg(a, 0, (uint64_t)addr, BYTES, REMOTE_RW, NULL));
@@ -185,7 +190,8 @@ CHECK(p8_hole_is_allocated, "P8,P11", STOCK_FAIL)
 	expect_true(!stat(s.path, &st) && (uint64_t)st.st_blocks * 512 >= s.size,
 		    "only %ld blocks are allocated under the MR", (long)st.st_blocks);
 	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 4));
-	expect_true(file_has_pattern(s.path, 0, s.size, 4), "remote data is not in the file");
+	expect_true(file_has_pattern(s.path, 0, s.size, 4),
+		    "remote data is not in the file");
 }
 
 CHECK(p8_read_only_registration_of_a_writable_hole, "P8,P11", STOCK_FAIL)
@@ -196,7 +202,8 @@ CHECK(p8_read_only_registration_of_a_writable_hole, "P8,P11", STOCK_FAIL)
 	long fd = must(a_open(b, s.path, O_RDWR));
 
 	/* A zero page under the MR would never see what is written into the file later. */
-	require(0, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, IBV_ACCESS_REMOTE_READ, &s.mr));
+	require(0, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, IBV_ACCESS_REMOTE_READ,
+			 &s.mr));
 	must(a_pwrite(b, fd, 0, PAGE, 6));
 	expect(0, v_read_check(peer, 0, &s.mr, 0, PAGE, 6));
 }
@@ -210,7 +217,8 @@ CHECK(p8_hole_that_was_read_before, "P8,P11", STOCK_FAIL)
 	expect(EILSEQ, a_mem_check(s.holder, (uint64_t)s.addr, s.size, 1, 0));
 	require(0, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
 	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 4));
-	expect_true(file_has_pattern(s.path, 0, s.size, 4), "remote data is not in the file");
+	expect_true(file_has_pattern(s.path, 0, s.size, 4),
+		    "remote data is not in the file");
 }
 
 CHECK(p8_read_only_mapping_of_a_hole, "P8,P2", STOCK_FAIL)
@@ -230,7 +238,8 @@ CHECK(p8_private_mapping_without_lease, "P8,P6", STOCK_PASS)
 {
 	struct scene s = scene_open();
 
-	s.addr = must(a_mmap(s.holder, 0, s.size, PROT_READ | PROT_WRITE, MAP_PRIVATE, s.fd, 0));
+	s.addr = must(a_mmap(s.holder, 0, s.size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+			     s.fd, 0));
 	scene_open_verbs(&s);
 	expect(EOPNOTSUPP, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, NULL));
 	expect(EOPNOTSUPP, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, 0, NULL));
@@ -240,7 +249,8 @@ CHECK(p8_private_mapping_under_lease, "P8,P1", STOCK_FAIL)
 {
 	struct scene s = scene_leased();
 
-	s.addr = must(a_mmap(s.holder, 0, s.size, PROT_READ | PROT_WRITE, MAP_PRIVATE, s.fd, 0));
+	s.addr = must(a_mmap(s.holder, 0, s.size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+			     s.fd, 0));
 	scene_open_verbs(&s);
 	expect(EOPNOTSUPP, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, NULL));
 	expect(EOPNOTSUPP, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, 0, NULL));
@@ -278,7 +288,8 @@ CHECK(p9_locked_limit_anonymous, "P9", STOCK_PASS)
 {
 	struct actor *a = limited_user();
 
-	limited(a, (uint64_t)must(a_mmap(a, 0, 2 * LIMIT_PAGES * PAGE, PROT_READ | PROT_WRITE,
+	limited(a, (uint64_t)must(a_mmap(a, 0, 2 * LIMIT_PAGES * PAGE,
+					 PROT_READ | PROT_WRITE,
 					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
 }
 

@@ -23,7 +23,15 @@
 
 #define ACTORS_MAX 16
 
-enum step_kind { STEP_SYSCALL, STEP_CALL, STEP_FORK, STEP_EXEC, STEP_EXIT, STEP_SEND, STEP_RECV };
+enum step_kind {
+	STEP_SYSCALL,
+	STEP_CALL,
+	STEP_FORK,
+	STEP_EXEC,
+	STEP_EXIT,
+	STEP_SEND,
+	STEP_RECV
+};
 
 struct step {
 	int32_t kind;
@@ -73,7 +81,9 @@ static ssize_t msg_recv(int sock, void *buf, size_t len, int *fd)
 		char buf[CMSG_SPACE(sizeof(int))];
 	} control;
 	struct iovec iov = { buf, len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.buf,
 			      .msg_controllen = sizeof(control.buf) };
 	struct cmsghdr *c;
 	ssize_t n;
@@ -99,7 +109,8 @@ static long do_syscall(struct step *s)
 	int i;
 
 	for (i = 0; i < 6; i++)
-		a[i] = s->is_data[i] ? (uint64_t)(uintptr_t)(s->data + s->arg[i]) : s->arg[i];
+		a[i] = s->is_data[i] ? (uint64_t)(uintptr_t)(s->data + s->arg[i])
+				     : s->arg[i];
 	ret = syscall(s->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 	return ret < 0 ? -errno : ret;
 }
@@ -266,7 +277,8 @@ static long step_result(struct actor *a, struct step *s, int deadline_ms)
 	while (r < 0 && errno == EINTR);
 	if (r == 0) {
 		task_describe(a->pid, where, sizeof(where));
-		fail_now("%s: still blocked after %d ms: %s", a->name, deadline_ms, where);
+		fail_now("%s: still blocked after %d ms: %s", a->name, deadline_ms,
+			 where);
 	}
 	n = msg_recv(a->sock, s, sizeof(*s), &fd);
 	if (n <= 0)
@@ -441,7 +453,8 @@ long actor_syscall(struct actor *a, long nr, const struct sys_arg *args, unsigne
 void actor_call_begin(struct actor *a, actor_fn fn, const void *buf, size_t len)
 {
 	/* The distance to a fixed function survives exec, the address does not. */
-	struct step *s = step_buf(STEP_CALL, (int64_t)((uintptr_t)fn - (uintptr_t)msg_send));
+	struct step *s =
+		step_buf(STEP_CALL, (int64_t)((uintptr_t)fn - (uintptr_t)msg_send));
 
 	if (len > ACTOR_DATA_MAX)
 		broken("argument of a call is too long");

@@ -29,24 +29,31 @@ struct actor {
 
 /* One argument of a system call made by an actor. */
 struct sys_arg {
-	enum { ARG_VALUE, ARG_IN, ARG_OUT, ARG_INOUT } kind;
+	enum {
+		ARG_VALUE,
+		ARG_IN,
+		ARG_OUT,
+		ARG_INOUT
+	} kind;
 	uint64_t value;
 	void *buf;
 	size_t len;
 };
 
 #define V(x) ((struct sys_arg){ .kind = ARG_VALUE, .value = (uint64_t)(long)(x) })
-#define STR(s) ((struct sys_arg){ .kind = ARG_IN, .buf = (void *)(s), .len = strlen(s) + 1 })
-#define IN(p, n) ((struct sys_arg){ .kind = ARG_IN, .buf = (void *)(p), .len = (n) })
-#define OUT(p, n) ((struct sys_arg){ .kind = ARG_OUT, .buf = (p), .len = (n) })
+#define STR(s) \
+	((struct sys_arg){ .kind = ARG_IN, .buf = (void *)(s), .len = strlen(s) + 1 })
+#define IN(p, n)    ((struct sys_arg){ .kind = ARG_IN, .buf = (void *)(p), .len = (n) })
+#define OUT(p, n)   ((struct sys_arg){ .kind = ARG_OUT, .buf = (p), .len = (n) })
 #define INOUT(p, n) ((struct sys_arg){ .kind = ARG_INOUT, .buf = (p), .len = (n) })
 
 /* A function that an actor runs in its own process; buf goes there and comes back. */
 typedef long (*actor_fn)(void *buf, size_t len);
 
 /* The actors below never fail to start: failure to start ends the check as failed. */
-struct actor *actor_start(const char *name);      /* forked from the director */
-struct actor *actor_start_exec(const char *name); /* the same, then a fresh image by exec */
+struct actor *actor_start(const char *name); /* forked from the director */
+struct actor *
+actor_start_exec(const char *name); /* the same, then a fresh image by exec */
 struct actor *actor_fork(struct actor *parent, const char *name);
 
 /* Replaces the actor's image; descriptors without FD_CLOEXEC stay at their numbers. */
@@ -59,9 +66,10 @@ void actor_reap(struct actor *a);
 bool actor_dead(const struct actor *a);
 
 long actor_syscall(struct actor *a, long nr, const struct sys_arg *args, unsigned int n);
-#define SYS(a, nr, ...)                                                                          \
-	actor_syscall(a, nr, (const struct sys_arg[]){ __VA_ARGS__ },                            \
-		      sizeof((const struct sys_arg[]){ __VA_ARGS__ }) / sizeof(struct sys_arg))
+#define SYS(a, nr, ...)                                                 \
+	actor_syscall(a, nr, (const struct sys_arg[]){ __VA_ARGS__ },   \
+		      sizeof((const struct sys_arg[]){ __VA_ARGS__ }) / \
+			      sizeof(struct sys_arg))
 
 long actor_call(struct actor *a, actor_fn fn, void *buf, size_t len);
 

@@ -143,7 +143,8 @@ bool expect_result(const char *file, int line, const char *step, int want, long 
 
 	if (want ? got == -want : got >= 0)
 		return true;
-	fail_at(file, line, "%s: expected %s, seen %s", step, want ? errno_name(want) : "success",
+	fail_at(file, line, "%s: expected %s, seen %s", step,
+		want ? errno_name(want) : "success",
 		result_name(got, seen, sizeof(seen)));
 	return false;
 }
@@ -174,15 +175,15 @@ bool check_has_failed(void)
 	return report->failed;
 }
 
-#define END_CHECK(prefix)                                                                        \
-	do {                                                                                     \
-		va_list ap_;                                                                     \
-		report_line("%s", prefix);                                                       \
-		va_start(ap_, fmt);                                                              \
-		report_text(fmt, ap_);                                                           \
-		va_end(ap_);                                                                     \
-		report_line("\n");                                                               \
-		_exit(1);                                                                        \
+#define END_CHECK(prefix)                  \
+	do {                               \
+		va_list ap_;               \
+		report_line("%s", prefix); \
+		va_start(ap_, fmt);        \
+		report_text(fmt, ap_);     \
+		va_end(ap_);               \
+		report_line("\n");         \
+		_exit(1);                  \
 	} while (0)
 
 void fail_now(const char *fmt, ...)
@@ -307,7 +308,8 @@ static unsigned int each_descendant(void (*fn)(pid_t pid))
 				continue;
 			task[i].ours = task[i].ppid == getpid();
 			for (j = 0; j < n && !task[i].ours; j++)
-				task[i].ours = task[j].ours && task[j].pid == task[i].ppid;
+				task[i].ours =
+					task[j].ours && task[j].pid == task[i].ppid;
 			ours += task[i].ours;
 		}
 	} while (ours != before);
@@ -431,7 +433,8 @@ static void run_director(void (*run)(void), const char *below, int limit_ms)
 	}
 }
 
-void check_run(const struct check *c, const char *below, int limit_ms, struct outcome *out)
+void check_run(const struct check *c, const char *below, int limit_ms,
+	       struct outcome *out)
 {
 	char log[4096];
 

@@ -22,7 +22,10 @@
 #include <stdint.h>
 
 /* What a kernel without the series must make of the check. */
-enum stock_result { STOCK_FAIL, STOCK_PASS };
+enum stock_result {
+	STOCK_FAIL,
+	STOCK_PASS
+};
 
 struct check {
 	const char *name;
@@ -33,12 +36,12 @@ struct check {
 	void (*run)(void);
 };
 
-#define CHECK(fn, rule_ids, on_stock)                                                            \
-	static void fn(void);                                                                    \
-	static const struct check fn##_check = { #fn, rule_ids, __FILE__, __LINE__,           \
-						   on_stock, fn };                       \
-	static const struct check *const fn##_entry                                              \
-		__attribute__((section("checks"), used)) = &fn##_check;                          \
+#define CHECK(fn, rule_ids, on_stock)                                          \
+	static void fn(void);                                                  \
+	static const struct check fn##_check = { #fn,      rule_ids, __FILE__, \
+						 __LINE__, on_stock, fn };     \
+	static const struct check *const fn##_entry                            \
+		__attribute__((section("checks"), used)) = &fn##_check;        \
 	static void fn(void)
 
 /* Every registered check, by file and line; NULL after the last. */
@@ -58,23 +61,23 @@ const struct check *check_at(size_t i);
 /* A step that must give this value. */
 #define expect_value(want, step) expect_number(__FILE__, __LINE__, #step, want, step)
 
-#define expect_true(cond, ...)                                                                   \
-	do {                                                                                     \
-		if (!(cond))                                                                     \
-			fail_at(__FILE__, __LINE__, __VA_ARGS__);                                \
+#define expect_true(cond, ...)                                    \
+	do {                                                      \
+		if (!(cond))                                      \
+			fail_at(__FILE__, __LINE__, __VA_ARGS__); \
 	} while (0)
 
 /*
  * For what the rules allow 2 seconds: repeats a step until it succeeds or the time is over.
  * Everything else must hold the first time.
  */
-#define eventually(step)                                                                         \
-	do {                                                                                     \
-		struct deadline by_ = deadline_in(2000);                                         \
-		long got_;                                                                       \
-		while ((got_ = (step)) < 0 && deadline_wait(&by_))                               \
-			;                                                                        \
-		expect_result(__FILE__, __LINE__, "within 2 s: " #step, 0, got_);                \
+#define eventually(step)                                                          \
+	do {                                                                      \
+		struct deadline by_ = deadline_in(2000);                          \
+		long got_;                                                        \
+		while ((got_ = (step)) < 0 && deadline_wait(&by_))                \
+			;                                                         \
+		expect_result(__FILE__, __LINE__, "within 2 s: " #step, 0, got_); \
 	} while (0)
 
 struct deadline {
@@ -112,7 +115,11 @@ void report_process(int pid);
 /* ---- running checks ------------------------------------------------------------------------ */
 
 struct outcome {
-	enum { PASSED, FAILED, SKIPPED } verdict;
+	enum {
+		PASSED,
+		FAILED,
+		SKIPPED
+	} verdict;
 	char text[16384]; /* one finding per line, or the reason of a skip */
 };
 

@@ -138,7 +138,8 @@ static struct fiemap *file_extents(int fd)
 {
 	static union {
 		struct fiemap map;
-		char room[sizeof(struct fiemap) + EXTENTS_MAX * sizeof(struct fiemap_extent)];
+		char room[sizeof(struct fiemap) +
+			  EXTENTS_MAX * sizeof(struct fiemap_extent)];
 	} u;
 
 	memset(&u, 0, sizeof(u));
@@ -198,15 +199,17 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-void expect_unchanged(const char *path, const struct file_state *before, const char *after)
+void expect_unchanged(const char *path, const struct file_state *before,
+		      const char *after)
 {
 	struct file_state now;
 
 	file_state(path, &now);
-#define SAME(cond, what)                                                                         \
-	do {                                                                                     \
-		if (!(cond))                                                                     \
-			fail_at(__FILE__, __LINE__, "%s: the file's %s changed", after, what);   \
+#define SAME(cond, what)                                                                \
+	do {                                                                            \
+		if (!(cond))                                                            \
+			fail_at(__FILE__, __LINE__, "%s: the file's %s changed", after, \
+				what);                                                  \
 	} while (0)
 	SAME(before->st.st_ino == now.st.st_ino, "identity");
 	SAME(before->st.st_size == now.st.st_size, "size");

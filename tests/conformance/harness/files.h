@@ -11,7 +11,7 @@
 
 #define KiB(n) ((uint64_t)(n) << 10)
 #define MiB(n) ((uint64_t)(n) << 20)
-#define PAGE 4096UL
+#define PAGE   4096UL
 
 /* Byte number pos of the content that seed stands for; never 0, so that a hole shows. */
 static inline unsigned char pattern_byte(uint64_t seed, uint64_t pos)
@@ -51,7 +51,8 @@ struct file_state {
 void file_state(const char *path, struct file_state *s);
 
 /* Fails the check, naming what differs and after which step. */
-void expect_unchanged(const char *path, const struct file_state *before, const char *after);
+void expect_unchanged(const char *path, const struct file_state *before,
+		      const char *after);
 
 /*
  * Gives the file a security.capability, which a change of content would remove.  False if the

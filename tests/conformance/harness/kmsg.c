@@ -98,8 +98,10 @@ bool kmsg_findings(char *buf, size_t len)
 	buf[0] = '\0';
 	for (;;) {
 		n = read(fd, rec, sizeof(rec) - 1);
-		if (n < 0 && errno == EPIPE) { /* records were lost: unknown is not clean */
-			used += (size_t)snprintf(buf, len, "  records lost before they were read\n");
+		if (n < 0 &&
+		    errno == EPIPE) { /* records were lost: unknown is not clean */
+			used += (size_t)snprintf(
+				buf, len, "  records lost before they were read\n");
 			found = true;
 			continue;
 		}

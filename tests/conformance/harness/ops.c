@@ -64,17 +64,21 @@ static long mem_check(void *buf, size_t size)
 	const struct mem_step *m = buf;
 
 	(void)size;
-	return pattern_matches((void *)(uintptr_t)m->addr, m->len, m->seed, m->pos) ? 0 : -EILSEQ;
+	return pattern_matches((void *)(uintptr_t)m->addr, m->len, m->seed, m->pos)
+		       ? 0
+		       : -EILSEQ;
 }
 
-long a_mem_write(struct actor *a, uint64_t addr, uint64_t len, uint64_t seed, uint64_t pos)
+long a_mem_write(struct actor *a, uint64_t addr, uint64_t len, uint64_t seed,
+		 uint64_t pos)
 {
 	struct mem_step m = { addr, len, seed, pos };
 
 	return actor_call(a, mem_write, &m, sizeof(m));
 }
 
-long a_mem_check(struct actor *a, uint64_t addr, uint64_t len, uint64_t seed, uint64_t pos)
+long a_mem_check(struct actor *a, uint64_t addr, uint64_t len, uint64_t seed,
+		 uint64_t pos)
 {
 	struct mem_step m = { addr, len, seed, pos };
 
@@ -99,7 +103,8 @@ static long become(void *buf, size_t size)
 		data[i].effective = data[i].permitted = (uint32_t)(b->caps >> (32 * i));
 	if (prctl(PR_SET_KEEPCAPS, 1) || syscall(SYS_setgroups, 0, NULL) ||
 	    syscall(SYS_setresgid, b->uid, b->uid, b->uid) ||
-	    syscall(SYS_setresuid, b->uid, b->uid, b->uid) || syscall(SYS_capset, &head, data))
+	    syscall(SYS_setresuid, b->uid, b->uid, b->uid) ||
+	    syscall(SYS_capset, &head, data))
 		return -errno;
 	/* The director reads this actor's /proc files as root; others only if it is dumpable. */
 	return prctl(PR_SET_DUMPABLE, 1) ? -errno : 0;
@@ -128,7 +133,9 @@ static long park_fd(void *buf, size_t size)
 		char room[CMSG_SPACE(sizeof(int))];
 	} control = { .room = { 0 } };
 	struct iovec iov = { (void *)"", 1 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
 			      .msg_controllen = sizeof(control) };
 	int sv[2], fd = (int)*(long *)buf;
 
@@ -252,8 +259,8 @@ struct pin_longterm_test {
 	uint32_t flags;
 };
 
-#define PIN_LONGTERM_TEST_START _IOW('g', 7, struct pin_longterm_test)
-#define PIN_LONGTERM_TEST_STOP _IO('g', 8)
+#define PIN_LONGTERM_TEST_START          _IOW('g', 7, struct pin_longterm_test)
+#define PIN_LONGTERM_TEST_STOP           _IO('g', 8)
 #define PIN_LONGTERM_TEST_FLAG_USE_WRITE 1
 
 static long gup_longterm(void *buf, size_t size)

@@ -96,7 +96,8 @@ static inline long a_ftruncate(struct actor *a, long fd, uint64_t size)
 	return SYS(a, SYS_ftruncate, V(fd), V(size));
 }
 
-static inline long a_fallocate(struct actor *a, long fd, int mode, uint64_t off, uint64_t len)
+static inline long a_fallocate(struct actor *a, long fd, int mode, uint64_t off,
+			       uint64_t len)
 {
 	return SYS(a, SYS_fallocate, V(fd), V(mode), V(off), V(len));
 }
@@ -140,8 +141,10 @@ static inline long a_ioctl_fd(struct actor *a, long fd, unsigned long cmd, long 
 long a_pwrite(struct actor *a, long fd, uint64_t pos, uint64_t len, uint64_t seed);
 /* 0 if the file's (or memory's) content is that of seed, -EILSEQ if it is not, -errno. */
 long a_pread_check(struct actor *a, long fd, uint64_t pos, uint64_t len, uint64_t seed);
-long a_mem_write(struct actor *a, uint64_t addr, uint64_t len, uint64_t seed, uint64_t pos);
-long a_mem_check(struct actor *a, uint64_t addr, uint64_t len, uint64_t seed, uint64_t pos);
+long a_mem_write(struct actor *a, uint64_t addr, uint64_t len, uint64_t seed,
+		 uint64_t pos);
+long a_mem_check(struct actor *a, uint64_t addr, uint64_t len, uint64_t seed,
+		 uint64_t pos);
 
 /* Becomes this user, with no capability but those in the mask (1 << CAP_LEASE, …). */
 long a_become(struct actor *a, uid_t uid, uint64_t caps);
@@ -155,7 +158,8 @@ long a_fcntl_in_thread(struct actor *a, long fd, int cmd, long arg);
 
 /* The actor runs a program with its output to /dev/null; its exit status. */
 long a_run(struct actor *a, const char *const argv[]);
-void a_run_begin(struct actor *a, const char *const argv[]); /* ends with actor_call_end() */
+void a_run_begin(struct actor *a,
+		 const char *const argv[]); /* ends with actor_call_end() */
 
 /* io_uring with raw system calls: register a fixed buffer (unregistered again at once) … */
 long a_uring_register_buffer(struct actor *a, uint64_t addr, uint64_t len);

@@ -41,7 +41,8 @@ void scene_unmap_and_close(struct scene *s)
 
 struct scene scene_open(void)
 {
-	return open_by(actor_start("holder"), make_file("leased", SCENE_SIZE), SCENE_SIZE);
+	return open_by(actor_start("holder"), make_file("leased", SCENE_SIZE),
+		       SCENE_SIZE);
 }
 
 struct scene scene_leased(void)
@@ -96,8 +97,8 @@ void expect_file_pins(const char *file, int line, struct actor *a, const char *w
 	snprintf(path, sizeof(path), "/proc/%d/file_pins", a->pid);
 	n = file_read(path, text, sizeof(text));
 	if (n < 0)
-		fail_at(file, line, "read of %s's file_pins: expected success, seen %s", a->name,
-			errno_name((int)-n));
+		fail_at(file, line, "read of %s's file_pins: expected success, seen %s",
+			a->name, errno_name((int)-n));
 	else if (strcmp(text, want))
 		fail_at(file, line, "%s's file_pins: expected\n%sseen\n%s", a->name,
 			*want ? want : "(nothing)\n", *text ? text : "(nothing)\n");
@@ -116,6 +117,7 @@ const char *pins_text(struct actor *a, long uverbs_fd, const char *path)
 	if (n < 0)
 		broken("%s: %s", link, errno_name(errno));
 	owner[n] = '\0';
-	snprintf(text[next], sizeof(text[next]), "%ld: %s\n\t%s\n", uverbs_fd, owner, path);
+	snprintf(text[next], sizeof(text[next]), "%ld: %s\n\t%s\n", uverbs_fd, owner,
+		 path);
 	return text[next];
 }

@@ -22,11 +22,11 @@ struct scene {
 #define SCENE_SIZE KiB(64)
 
 /* Each builds on the one before; all end the check if they cannot be made. */
-struct scene scene_open(void);            /* a file with content, open for writing */
-struct scene scene_leased(void);          /* … under an exclusive layout lease */
-struct scene scene_mapped(void);          /* … and mapped */
-struct scene scene_pinned(void);          /* … and registered */
-struct scene scene_zombie(void);          /* … then unmapped and closed */
+struct scene scene_open(void);   /* a file with content, open for writing */
+struct scene scene_leased(void); /* … under an exclusive layout lease */
+struct scene scene_mapped(void); /* … and mapped */
+struct scene scene_pinned(void); /* … and registered */
+struct scene scene_zombie(void); /* … then unmapped and closed */
 
 /* The same for a given actor and file. */
 struct scene scene_pinned_by(struct actor *a, const char *path, uint64_t size);

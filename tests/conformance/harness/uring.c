@@ -62,8 +62,10 @@ static long request(void *buf, size_t size)
 	(void)size;
 	if (ring < 0)
 		return ring;
-	sq = ring_map(ring, IORING_OFF_SQ_RING, p.sq_off.array + p.sq_entries * sizeof(unsigned));
-	cq = ring_map(ring, IORING_OFF_CQ_RING, p.cq_off.cqes + p.cq_entries * sizeof(*cqe));
+	sq = ring_map(ring, IORING_OFF_SQ_RING,
+		      p.sq_off.array + p.sq_entries * sizeof(unsigned));
+	cq = ring_map(ring, IORING_OFF_CQ_RING,
+		      p.cq_off.cqes + p.cq_entries * sizeof(*cqe));
 	sqe = ring_map(ring, IORING_OFF_SQES, p.sq_entries * sizeof(*sqe));
 	if (sq == MAP_FAILED || cq == MAP_FAILED || sqe == MAP_FAILED) {
 		close(ring);

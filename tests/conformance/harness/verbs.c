@@ -16,8 +16,8 @@
 #include "verbs.h"
 
 #define CONTEXTS 4
-#define MRS 64
-#define SCRATCH KiB(64)
+#define MRS      64
+#define SCRATCH  KiB(64)
 
 /* In the actor's process. */
 struct context {
@@ -230,7 +230,8 @@ static long rereg_access(void *buf, size_t size)
 
 	(void)size;
 	errno = 0;
-	if (ibv_rereg_mr(c->mr[v->slot], IBV_REREG_MR_CHANGE_ACCESS, c->pd, NULL, 0, v->access))
+	if (ibv_rereg_mr(c->mr[v->slot], IBV_REREG_MR_CHANGE_ACCESS, c->pd, NULL, 0,
+			 v->access))
 		return errno_or(EIO);
 	return 0;
 }
@@ -242,7 +243,8 @@ long v_rereg_access(struct actor *a, const struct mr *mr, int access)
 	return actor_call(a, rereg_access, &v, sizeof(v));
 }
 
-long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access, struct mr *mr)
+long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access,
+	   struct mr *mr)
 {
 	struct verbs_step v = { .ctx = ctx, .addr = addr, .len = len, .access = access };
 	long slot = actor_call(a, reg, &v, sizeof(v));
@@ -270,7 +272,8 @@ static long invoke_write(int fd, uint64_t cmd, void *in, uint16_t in_len, void *
 {
 	union {
 		struct ib_uverbs_ioctl_hdr hdr;
-		char room[sizeof(struct ib_uverbs_ioctl_hdr) + 3 * sizeof(struct ib_uverbs_attr)];
+		char room[sizeof(struct ib_uverbs_ioctl_hdr) +
+			  3 * sizeof(struct ib_uverbs_attr)];
 	} req = { .room = { 0 } };
 	struct ib_uverbs_attr *attr = req.hdr.attrs;
 	unsigned int n = 0;
@@ -301,7 +304,9 @@ static long raw_reg(void *buf, size_t size)
 {
 	const struct verbs_step *v = buf;
 	struct ib_uverbs_reg_mr_resp resp = { 0 };
-	struct ib_uverbs_reg_mr in = { .start = v->addr, .length = v->len, .hca_va = v->addr,
+	struct ib_uverbs_reg_mr in = { .start = v->addr,
+				       .length = v->len,
+				       .hca_va = v->addr,
 				       .pd_handle = v->handle,
 				       .access_flags = (uint32_t)v->access };
 	long ret = invoke_write(v->fd, IB_USER_VERBS_CMD_REG_MR, &in, sizeof(in), &resp,
@@ -323,7 +328,10 @@ static long raw_dereg(void *buf, size_t size)
 long v_raw_reg(struct actor *a, long uverbs_fd, uint32_t pd, uint64_t addr, uint64_t len,
 	       int access)
 {
-	struct verbs_step v = { .fd = (int)uverbs_fd, .handle = pd, .addr = addr, .len = len,
+	struct verbs_step v = { .fd = (int)uverbs_fd,
+				.handle = pd,
+				.addr = addr,
+				.len = len,
 				.access = access };
 
 	return actor_call(a, raw_reg, &v, sizeof(v));
@@ -370,9 +378,12 @@ static long create_qp(void *buf, size_t size)
 	struct verbs_step *v = buf;
 	struct context *c = &contexts[v->ctx];
 	struct ibv_qp_init_attr init = { .qp_type = IBV_QPT_RC,
-					 .cap = { .max_send_wr = 4, .max_recv_wr = 1,
-						  .max_send_sge = 1, .max_recv_sge = 1 } };
-	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_INIT, .port_num = 1,
+					 .cap = { .max_send_wr = 4,
+						  .max_recv_wr = 1,
+						  .max_send_sge = 1,
+						  .max_recv_sge = 1 } };
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_INIT,
+				    .port_num = 1,
 				    .qp_access_flags = REMOTE_RW };
 
 	(void)size;
@@ -383,8 +394,9 @@ static long create_qp(void *buf, size_t size)
 		return errno_or(EIO);
 	init.send_cq = init.recv_cq = c->cq;
 	c->qp = ibv_create_qp(c->pd, &init);
-	if (!c->qp || ibv_modify_qp(c->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
-				    IBV_QP_ACCESS_FLAGS))
+	if (!c->qp || ibv_modify_qp(c->qp, &attr,
+				    IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+					    IBV_QP_ACCESS_FLAGS))
 		return errno_or(EIO);
 	c->gid_index = find_gid(c, &v->gid);
 	v->qpn = c->qp->qp_num;
@@ -395,22 +407,34 @@ static long join_qp(void *buf, size_t size)
 {
 	const struct verbs_step *v = buf;
 	struct context *c = &contexts[v->ctx];
-	struct ibv_qp_attr rtr = { .qp_state = IBV_QPS_RTR, .path_mtu = IBV_MTU_1024,
-				   .dest_qp_num = v->qpn, .max_dest_rd_atomic = 1,
-				   .min_rnr_timer = 12,
-				   .ah_attr = { .is_global = 1, .port_num = 1,
-						.grh = { .dgid = v->gid, .hop_limit = 64,
-							 .sgid_index = (uint8_t)c->gid_index } } };
-	struct ibv_qp_attr rts = { .qp_state = IBV_QPS_RTS, .timeout = 14, .retry_cnt = 7,
-				   .rnr_retry = 7, .max_rd_atomic = 1 };
+	struct ibv_qp_attr rtr = {
+		.qp_state = IBV_QPS_RTR,
+		.path_mtu = IBV_MTU_1024,
+		.dest_qp_num = v->qpn,
+		.max_dest_rd_atomic = 1,
+		.min_rnr_timer = 12,
+		.ah_attr = { .is_global = 1,
+			     .port_num = 1,
+			     .grh = { .dgid = v->gid,
+				      .hop_limit = 64,
+				      .sgid_index = (uint8_t)c->gid_index } }
+	};
+	struct ibv_qp_attr rts = { .qp_state = IBV_QPS_RTS,
+				   .timeout = 14,
+				   .retry_cnt = 7,
+				   .rnr_retry = 7,
+				   .max_rd_atomic = 1 };
 
 	(void)size;
 	errno = 0;
-	if (ibv_modify_qp(c->qp, &rtr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU |
-			  IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
-			  IBV_QP_MIN_RNR_TIMER) ||
-	    ibv_modify_qp(c->qp, &rts, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
-			  IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC))
+	if (ibv_modify_qp(c->qp, &rtr,
+			  IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
+				  IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
+				  IBV_QP_MIN_RNR_TIMER) ||
+	    ibv_modify_qp(c->qp, &rts,
+			  IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
+				  IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
+				  IBV_QP_MAX_QP_RD_ATOMIC))
 		return errno_or(EIO);
 	return 0;
 }
@@ -446,8 +470,11 @@ static long poll_one(struct ibv_cq *cq)
 static long transfer(const struct verbs_step *v, enum ibv_wr_opcode opcode)
 {
 	struct context *c = &contexts[v->ctx];
-	struct ibv_sge sge = { (uintptr_t)c->scratch, (uint32_t)v->len, c->scratch_mr->lkey };
-	struct ibv_send_wr *bad, wr = { .sg_list = &sge, .num_sge = 1, .opcode = opcode,
+	struct ibv_sge sge = { (uintptr_t)c->scratch, (uint32_t)v->len,
+			       c->scratch_mr->lkey };
+	struct ibv_send_wr *bad, wr = { .sg_list = &sge,
+					.num_sge = 1,
+					.opcode = opcode,
 					.send_flags = IBV_SEND_SIGNALED,
 					.wr.rdma = { v->raddr, v->rkey } };
 	int err = ibv_post_send(c->qp, &wr, &bad);
@@ -478,11 +505,15 @@ static long rdma_read(void *buf, size_t size)
 	return pattern_matches(scratch, v->len, v->seed, v->pos) ? 0 : -EILSEQ;
 }
 
-static long rdma_step(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
-		      uint64_t seed, actor_fn fn)
+static long rdma_step(struct actor *a, int ctx, const struct mr *mr, uint64_t off,
+		      uint64_t len, uint64_t seed, actor_fn fn)
 {
-	struct verbs_step v = { .ctx = ctx, .raddr = mr->addr + off, .rkey = mr->rkey, .len = len,
-				.seed = seed, .pos = off };
+	struct verbs_step v = { .ctx = ctx,
+				.raddr = mr->addr + off,
+				.rkey = mr->rkey,
+				.len = len,
+				.seed = seed,
+				.pos = off };
 
 	return len > SCRATCH ? -EMSGSIZE : actor_call(a, fn, &v, sizeof(v));
 }
@@ -493,8 +524,8 @@ long v_write(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64
 	return rdma_step(a, ctx, mr, off, len, seed, rdma_write);
 }
 
-long v_read_check(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
-		  uint64_t seed)
+long v_read_check(struct actor *a, int ctx, const struct mr *mr, uint64_t off,
+		  uint64_t len, uint64_t seed)
 {
 	return rdma_step(a, ctx, mr, off, len, seed, rdma_read);
 }

@@ -13,7 +13,8 @@
 
 #define RXE_DEVICE "rxe0"
 
-#define REMOTE_RW (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ)
+#define REMOTE_RW \
+	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ)
 
 struct mr {
 	int ctx, slot;
@@ -34,7 +35,8 @@ long v_pd_handle(struct actor *a, int ctx);
 long v_channel_fd(struct actor *a, int ctx);
 long v_async_fd(struct actor *a, int ctx);
 
-long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access, struct mr *mr);
+long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access,
+	   struct mr *mr);
 long v_dereg(struct actor *a, const struct mr *mr);
 
 /* ibv_rereg_mr() with IBV_REREG_MR_CHANGE_ACCESS. */
@@ -57,7 +59,7 @@ void v_connect(struct actor *a, int actx, struct actor *b, int bctx);
  */
 long v_write(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
 	     uint64_t seed);
-long v_read_check(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
-		  uint64_t seed);
+long v_read_check(struct actor *a, int ctx, const struct mr *mr, uint64_t off,
+		  uint64_t len, uint64_t seed);
 
 #endif
