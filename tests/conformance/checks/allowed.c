@@ -60,7 +60,7 @@ static void allowed_without_lease(allowed_op op)
 	expect_value(0, expected(op));
 }
 
-/* ---- the operations -------------------------------------------------------------------------- */
+/* ---- the operations ---- */
 
 static long with_fd(struct actor *a, const char *path, int flags,
 		    long (*step)(struct actor *a, long fd))
@@ -349,7 +349,7 @@ CHECK(t3_rename_over_and_recreate, "T3,T7", STOCK_FAIL)
 	expect(0, a_truncate(b, s.path, 0));
 }
 
-/* ---- ext4: from extents to block pointers and back, the blocks stay ------------------------------- */
+/* ---- ext4: from extents to block pointers and back, the blocks stay ---- */
 
 /* _IO('f', 9), not exported. */
 #define EXT4_IOC_MIGRATE 0x6609

@@ -135,7 +135,7 @@ CHECK(c3_two_zombies, "C3,L5", STOCK_FAIL)
 	eventually(a_truncate(b, s.path, PAGE));
 }
 
-/* ---- T7: blocks under pins -------------------------------------------------------------------------- */
+/* ---- T7: blocks under pins ---- */
 
 #define BIG MiB(16)
 /* Other activity of the file system moves the count by less than this. */

@@ -39,7 +39,7 @@ static void unchanged(struct image *img)
 	(void)img;
 }
 
-/* ---- truncate ----------------------------------------------------------------------------------- */
+/* ---- truncate ---- */
 
 static long truncate_run(struct actor *a, const char *path, const char *other)
 {
@@ -92,7 +92,7 @@ static long open_truncate_run(struct actor *a, const char *path, const char *oth
 const struct layout_op op_open_truncate = { "open with O_TRUNC", open_truncate_run,
 					    empty_effect };
 
-/* ---- fallocate ---------------------------------------------------------------------------------- */
+/* ---- fallocate ---- */
 
 static long punch_hole_step(struct actor *a, long fd)
 {
@@ -209,7 +209,7 @@ static long madvise_remove_run(struct actor *a, const char *path, const char *ot
 const struct layout_op op_madvise_remove = { "MADV_REMOVE", madvise_remove_run,
 					     two_pages_zero };
 
-/* ---- io_uring ------------------------------------------------------------------------------------ */
+/* ---- io_uring ---- */
 
 static long uring_ftruncate_step(struct actor *a, long fd)
 {
@@ -241,7 +241,7 @@ static long uring_fallocate_run(struct actor *a, const char *path, const char *o
 const struct layout_op op_uring_fallocate = { "io_uring FALLOCATE", uring_fallocate_run,
 					      two_pages_zero };
 
-/* ---- sharing of blocks ----------------------------------------------------------------------------- */
+/* ---- sharing of blocks ---- */
 
 static long clone_step(struct actor *a, const char *from, const char *to)
 {

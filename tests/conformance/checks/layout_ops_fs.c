@@ -12,7 +12,7 @@ static void unchanged(struct image *img)
 	(void)img;
 }
 
-/* ---- ext4 ------------------------------------------------------------------------------------------ */
+/* ---- ext4 ---- */
 
 /* From fs/ext4/ext4.h, which is not exported. */
 struct move_extent {
@@ -71,7 +71,7 @@ static long swap_boot_run(struct actor *a, const char *path, const char *other)
 
 const struct layout_op op_swap_boot = { "SWAP_BOOT", swap_boot_run, unchanged };
 
-/* ---- XFS ------------------------------------------------------------------------------------------- */
+/* ---- XFS ---- */
 
 /* From xfs_fs.h, which is not always installed. */
 struct bstime {

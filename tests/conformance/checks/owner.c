@@ -213,7 +213,7 @@ CHECK(o1_fdinfo_of_the_owner, "O1", STOCK_FAIL)
 		    with);
 }
 
-/* ---- O2: fork ------------------------------------------------------------------------------------- */
+/* ---- O2: fork ---- */
 
 CHECK(o2_child_shows_the_inherited_pins, "O2", STOCK_FAIL)
 {
@@ -260,7 +260,7 @@ CHECK(o2_parent_exits_child_keeps_pins, "O2,L11", STOCK_FAIL)
 	eventually(a_truncate(c, s.path, PAGE));
 }
 
-/* ---- O3: passing the uverbs descriptor --------------------------------------------------------------- */
+/* ---- O3: passing the uverbs descriptor ---- */
 
 CHECK(o3_receiver_shows_the_pins, "O3,O2", STOCK_FAIL)
 {
@@ -312,7 +312,7 @@ CHECK(o3_raw_registration_of_anonymous_memory, "O3,P5", STOCK_PASS)
 	expect(0, v_raw_dereg(b, fd, (uint32_t)handle));
 }
 
-/* ---- O4: contexts without a descriptor -------------------------------------------------------------- */
+/* ---- O4: contexts without a descriptor ---- */
 
 CHECK(o4_mapped_context, "O4", STOCK_FAIL)
 {
@@ -361,7 +361,7 @@ CHECK(l7_description_in_flight_keeps_the_lease, "L7,C3", STOCK_FAIL)
 	eventually(a_truncate(c, s.path, PAGE));
 }
 
-/* ---- O5: SIGKILL ------------------------------------------------------------------------------------- */
+/* ---- O5: SIGKILL ---- */
 
 CHECK(o5_kill_the_holder, "O5,T6", STOCK_FAIL)
 {
@@ -404,7 +404,7 @@ CHECK(o5_kill_while_the_peer_writes, "O5,T6", STOCK_FAIL)
 	expect(EREMOTEIO, v_write(peer, 0, &s.mr, 0, PAGE, 99));
 }
 
-/* ---- O6: descriptors that outlive the context ---------------------------------------------------------- */
+/* ---- O6: descriptors that outlive the context ---- */
 
 static void outlives(long (*child_fd)(struct actor *a, int ctx))
 {
@@ -429,7 +429,7 @@ CHECK(o6_async_events, "O6", STOCK_FAIL)
 	outlives(v_async_fd);
 }
 
-/* ---- O7: removal of the device --------------------------------------------------------------------------- */
+/* ---- O7: removal of the device ---- */
 
 /* A device of its own, on the loopback interface: rxe0 stays for the other checks. */
 #define O7_DEVICE "rxe_o7"
@@ -467,7 +467,7 @@ CHECK(o7_link_delete_under_pins, "O7,O5", STOCK_FAIL)
 	eventually(a_truncate(c, s.path, PAGE));
 }
 
-/* ---- O8: exec ---------------------------------------------------------------------------------------------- */
+/* ---- O8: exec ---- */
 
 CHECK(o8_exec_closes_the_context, "O8,O5", STOCK_FAIL)
 {

@@ -101,7 +101,7 @@ CHECK(p1_many_registrations, "P1,L6", STOCK_FAIL)
 	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 }
 
-/* ---- P2: several files in one registration -------------------------------------------------- */
+/* ---- P2: several files in one registration ---- */
 
 /* Two files of 64 KiB, mapped one behind the other; which of them are leased. */
 struct two_files {
@@ -223,7 +223,7 @@ CHECK(p2_counters_balance_over_large_registration, "P2", STOCK_FAIL)
 	expect_value(before, pins_out());
 }
 
-/* ---- P3, P4 ------------------------------------------------------------------------------------ */
+/* ---- P3, P4 ---- */
 
 CHECK(p3_after_the_release, "P3", STOCK_FAIL)
 {
@@ -260,7 +260,7 @@ CHECK(p4_zombie_allows_no_pin_through_another_context, "P4", STOCK_FAIL)
 	expect(EPERM, v_reg(s.holder, 1, (uint64_t)addr, s.size, REMOTE_RW, NULL));
 }
 
-/* ---- P10: re-registration -------------------------------------------------------------------- */
+/* ---- P10: re-registration ---- */
 
 CHECK(p10_new_access_rights, "P10,P11", STOCK_FAIL)
 {

@@ -6,7 +6,7 @@
 
 #include "scene.h"
 
-/* ---- P5: memory that needs no lease ----------------------------------------------------------- */
+/* ---- P5: memory that needs no lease ---- */
 
 #define BYTES KiB(64)
 
@@ -130,7 +130,7 @@ CHECK(p5_anonymous_memory_makes_no_file_pin, "P5,O1", STOCK_FAIL)
 	expect_pins(a, "");
 }
 
-/* ---- P7: files in the page cache ----------------------------------------------------------------- */
+/* ---- P7: files in the page cache ---- */
 
 static void page_cache_file(const char *mount, const char *fs)
 {
@@ -162,7 +162,7 @@ CHECK(p7_page_cache_file_ext4, "P7", STOCK_PASS)
 	page_cache_file("/mnt/ext4-plain", "ext4");
 }
 
-/* ---- P8: holes, private mappings ------------------------------------------------------------------ */
+/* ---- P8: holes, private mappings ---- */
 
 /* A leased, connected scene over a file that is one hole. */
 static struct scene sparse(int prot, struct actor **peer)
@@ -257,7 +257,7 @@ CHECK(p8_private_mapping_under_lease, "P8,P1", STOCK_FAIL)
 	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 }
 
-/* ---- P9: the limit of locked memory ------------------------------------------------------------ */
+/* ---- P9: the limit of locked memory ---- */
 
 #define LIMIT_PAGES 16UL
 

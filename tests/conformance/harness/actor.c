@@ -48,7 +48,7 @@ struct step {
 static struct actor actors[ACTORS_MAX];
 static unsigned int nr_actors;
 
-/* ---- messages ------------------------------------------------------------------------------ */
+/* ---- messages ---- */
 
 static int msg_send(int sock, const void *buf, size_t len, int fd)
 {
@@ -100,7 +100,7 @@ static ssize_t msg_recv(int sock, void *buf, size_t len, int *fd)
 	return n;
 }
 
-/* ---- the actor's side ---------------------------------------------------------------------- */
+/* ---- the actor's side ---- */
 
 static long do_syscall(struct step *s)
 {
@@ -212,7 +212,7 @@ bool actor_main(int argc, char **argv)
 	serve(atoi(argv[2]));
 }
 
-/* ---- the director's side ------------------------------------------------------------------- */
+/* ---- the director's side ---- */
 
 static void read_proc(pid_t pid, const char *file, char *buf, size_t len)
 {

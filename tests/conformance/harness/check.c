@@ -73,7 +73,7 @@ const struct check *check_at(size_t i)
 	return i < n ? sorted[i] : NULL;
 }
 
-/* ---- inside a check ------------------------------------------------------------------------ */
+/* ---- inside a check ---- */
 
 const char *errno_name(int err)
 {
@@ -271,7 +271,7 @@ static void restore_settings(void)
 		}
 }
 
-/* ---- running ------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 /* Calls fn for every process whose ancestor is this one; returns how many there are. */
 static unsigned int each_descendant(void (*fn)(pid_t pid))

@@ -47,7 +47,7 @@ struct check {
 /* Every registered check, by file and line; NULL after the last. */
 const struct check *check_at(size_t i);
 
-/* ---- inside a check ------------------------------------------------------------------------ */
+/* ---- inside a check ---- */
 
 /* A step that must give this errno (0: any success).  Says so if not, and goes on. */
 #define expect(want, step) expect_result(__FILE__, __LINE__, #step, want, step)
@@ -112,7 +112,7 @@ void set_for_check(const char *path, const char *value);
 /* Tells the runner of a process that it has to end after the check. */
 void report_process(int pid);
 
-/* ---- running checks ------------------------------------------------------------------------ */
+/* ---- running checks ---- */
 
 struct outcome {
 	enum {

@@ -105,7 +105,7 @@ bool file_has_pattern(const char *path, uint64_t pos, uint64_t len, uint64_t see
 	return file_has_content_at(path, pos, len, seed, pos);
 }
 
-/* ---- the state of a file ------------------------------------------------------------------- */
+/* ---- the state of a file ---- */
 
 static uint64_t hash_more(uint64_t h, const void *buf, size_t len)
 {
@@ -235,7 +235,7 @@ bool file_set_capability(const char *path)
 	return false;
 }
 
-/* ---- small files, trees, file systems -------------------------------------------------------- */
+/* ---- small files, trees, file systems ---- */
 
 ssize_t file_read(const char *path, char *buf, size_t len)
 {

@@ -19,7 +19,7 @@ long a_mmap(struct actor *a, uint64_t addr, uint64_t len, int prot, int flags, l
 	return SYS(a, SYS_mmap, V(addr), V(len), V(prot), V(flags), V(fd), V(off));
 }
 
-/* ---- content ------------------------------------------------------------------------------- */
+/* ---- content ---- */
 
 #define CONTENT_MAX 8192
 
@@ -85,7 +85,7 @@ long a_mem_check(struct actor *a, uint64_t addr, uint64_t len, uint64_t seed,
 	return actor_call(a, mem_check, &m, sizeof(m));
 }
 
-/* ---- users, limits, threads, programs ------------------------------------------------------- */
+/* ---- users, limits, threads, programs ---- */
 
 struct become_step {
 	uint64_t uid, caps;
@@ -250,7 +250,7 @@ void a_run_begin(struct actor *a, const char *const argv[])
 	actor_call_begin(a, run, &r, sizeof(r));
 }
 
-/* ---- gup_test --------------------------------------------------------------------------------- */
+/* ---- gup_test ---- */
 
 /* From mm/gup_test.h, which is not exported. */
 struct pin_longterm_test {

@@ -87,7 +87,7 @@ struct scene scene_pinned_by(struct actor *a, const char *path, uint64_t size)
 	return s;
 }
 
-/* ---- /proc/<pid>/file_pins ------------------------------------------------------------------- */
+/* ---- /proc/<pid>/file_pins ---- */
 
 void expect_file_pins(const char *file, int line, struct actor *a, const char *want)
 {

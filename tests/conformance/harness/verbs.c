@@ -48,7 +48,7 @@ static long errno_or(int err)
 	return errno ? -errno : -err;
 }
 
-/* ---- contexts ------------------------------------------------------------------------------ */
+/* ---- contexts ---- */
 
 static long open_context(void *buf, size_t size)
 {
@@ -186,7 +186,7 @@ long v_async_fd(struct actor *a, int ctx)
 	return on_context(a, ctx, async_fd);
 }
 
-/* ---- memory regions ------------------------------------------------------------------------ */
+/* ---- memory regions ---- */
 
 static long reg(void *buf, size_t size)
 {
@@ -344,7 +344,7 @@ long v_raw_dereg(struct actor *a, long uverbs_fd, uint32_t handle)
 	return actor_call(a, raw_dereg, &v, sizeof(v));
 }
 
-/* ---- traffic --------------------------------------------------------------------------------- */
+/* ---- traffic ---- */
 
 /* The index of a routable RoCEv2 address; PINVERBS_ADDR says which if there are several. */
 static int find_gid(struct context *c, union ibv_gid *gid)
