@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* T1: layout changes that reach the file from a layer above: overlayfs, a loop device. */
+#include <errno.h>
+#include <linux/fs.h>
+#include <linux/loop.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+
+#include "scene.h"
+
+/* An overlay in a mount namespace of the actor, whose upper layer is on the tested file system. */
+static const char *overlay(struct actor *a)
+{
+	static const char *const part[] = { "lower", "upper", "work", "merged" };
+	char options[1600];
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		must(SYS(a, SYS_mkdir, STR(in_dir(part[i])), V(0755)));
+	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s",
+		 in_dir("lower"), in_dir("upper"), in_dir("work"));
+	must(SYS(a, SYS_unshare, V(CLONE_NEWNS)));
+	must(SYS(a, SYS_mount, STR("none"), STR("/"), V(0), V(MS_REC | MS_PRIVATE),
+		 V(0)));
+	make_file("upper/f", SCENE_SIZE);
+	must(SYS(a, SYS_mount, STR("overlay"), STR(in_dir("merged")), STR("overlay"),
+		 V(0), STR(options)));
+	return in_dir("merged/f");
+}
+
+static void overlay_step(bool leased)
+{
+	struct actor *a = actor_start("above"), *holder = actor_start("holder");
+	const char *above = overlay(a), *path = in_dir("upper/f");
+	struct file_state before;
+	long fd;
+
+	if (leased)
+		scene_pinned_by(holder, path, SCENE_SIZE);
+	file_state(path, &before);
+	if (leased) {
+		expect(ETXTBSY, a_truncate(a, above, PAGE));
+		expect(ETXTBSY, a_open(a, above, O_WRONLY | O_TRUNC));
+		fd = must(a_open(a, above, O_RDWR));
+		expect(ETXTBSY, a_ftruncate(a, fd, PAGE));
+		expect(ETXTBSY,
+		       a_fallocate(a, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				   PAGE));
+		expect_unchanged(path, &before, "overlayfs");
+	} else {
+		expect(0, a_truncate(a, above, PAGE));
+	}
+}
+
+CHECK(t1_through_overlayfs, "T1", STOCK_FAIL)
+{
+	overlay_step(true);
+}
+
+CHECK(t5_through_overlayfs_without_lease, "T5", STOCK_PASS)
+{
+	overlay_step(false);
+}
+
+/* In the actor: a loop device over the file, all of it discarded; the discard's result. */
+static long loop_discard(void *buf, size_t size)
+{
+	int fd = open(buf, O_RDWR | O_CLOEXEC);
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	uint64_t range[2] = { 0, SCENE_SIZE };
+	char device[32];
+	long ret = 0;
+	int n, loop;
+
+	(void)size;
+	if (fd < 0 || control < 0)
+		return -ENODEV;
+	n = ioctl(control, LOOP_CTL_GET_FREE);
+	snprintf(device, sizeof(device), "/dev/loop%d", n);
+	loop = open(device, O_RDWR | O_CLOEXEC);
+	if (n < 0 || loop < 0 || ioctl(loop, LOOP_SET_FD, fd))
+		return -ENODEV;
+	if (ioctl(loop, BLKDISCARD, range))
+		ret = -errno;
+	ioctl(loop, LOOP_CLR_FD, 0);
+	close(loop);
+	close(control);
+	close(fd);
+	return ret;
+}
+
+static long discard(struct actor *a, const char *path)
+{
+	char buf[512];
+	long ret;
+
+	snprintf(buf, sizeof(buf), "%s", path);
+	ret = actor_call(a, loop_discard, buf, sizeof(buf));
+	if (ret == -ENODEV)
+		skip("no loop device");
+	return ret;
+}
+
+CHECK(t1_loop_device_discard, "T1", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct actor *b = actor_start("B");
+	struct file_state before;
+	long ret;
+
+	file_state(s.path, &before);
+	ret = discard(b, s.path);
+	/* The block layer has its own errno for what a device refuses. */
+	expect_true(ret < 0, "the discard of a pinned file succeeded");
+	expect_unchanged(s.path, &before, "discard");
+}
+
+CHECK(t5_loop_device_discard_without_lease, "T5", STOCK_PASS)
+{
+	const char *path = make_file("f", SCENE_SIZE);
+
+	expect(0, discard(actor_start("B"), path));
+	expect_true(!file_has_pattern(path, 0, PAGE, FILE_SEED), "nothing was discarded");
+}
