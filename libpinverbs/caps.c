@@ -65,10 +65,9 @@ static bool leases_are_off(void)
 	return value == 0;
 }
 
-/* With leases switched off a patched kernel says EINVAL too; file_pins gives it away. */
 bool kernel_has_layout_leases(void)
 {
-	return probe_layout_lease() != EINVAL || has_file_pins();
+	return probe_layout_lease() != EINVAL;
 }
 
 int file_is_dax(int fd, bool *dax)
@@ -93,23 +92,25 @@ static int query_layout_lease(struct pinv_cap_info *info)
 	int err = probe_layout_lease();
 	char kernel[80];
 
-	if (err == EAGAIN)
-		return 0;
-	if (err != EINVAL) {
-		SAY(info->reason, "probing with F_SETLEASE on a memfd gave %s",
+	switch (err) {
+	case EAGAIN:
+		/* Releasing is always allowed, so the probe does not see this. */
+		if (!leases_are_off())
+			return 0;
+		SAY(info->reason, "leases are switched off (fs.leases-enable is 0)");
+		SAY(info->remedy, "set it with: sysctl fs.leases-enable=1");
+		return EOPNOTSUPP;
+	case EINVAL:
+		name_kernel(kernel, sizeof(kernel));
+		SAY(info->reason, "kernel %s has no layout leases", kernel);
+		SAY(info->remedy, BOOT_THE_SERIES);
+		return EOPNOTSUPP;
+	default:
+		SAY(info->reason, "probing with F_SETLEASE on a memfd gave: %s",
 		    err ? strerror(err) : "success");
 		SAY(info->remedy, "look for a seccomp filter or a full descriptor table");
 		return err ? err : EPROTO;
 	}
-	name_kernel(kernel, sizeof(kernel));
-	if (has_file_pins() && leases_are_off()) {
-		SAY(info->reason, "leases are switched off (fs.leases-enable is 0)");
-		SAY(info->remedy, "set it with: sysctl fs.leases-enable=1");
-	} else {
-		SAY(info->reason, "kernel %s has no layout leases", kernel);
-		SAY(info->remedy, BOOT_THE_SERIES);
-	}
-	return EOPNOTSUPP;
 }
 
 static int query_file_pins(struct pinv_cap_info *info)

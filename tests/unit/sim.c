@@ -423,8 +423,7 @@ static int probe_lease(int argument)
 	unlock();
 	if (refused)
 		return -1;
-	return no(patched && leases_enabled && argument == (F_LAYOUT | F_UNLCK) ? EAGAIN
-										: EINVAL);
+	return no(patched && argument == (F_LAYOUT | F_UNLCK) ? EAGAIN : EINVAL);
 }
 
 int __wrap_fcntl64(int fd, int command, ...)
