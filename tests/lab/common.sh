@@ -46,16 +46,23 @@ cleanup()
 	fi
 }
 
-stop() # SIGNAL NUMBER
+stop() # SIGNAL-NUMBER
 {
 	clear_progress
-	exit $((128 + $2))
+	exit $((128 + $1))
 }
 
-trap cleanup EXIT
-trap 'stop INT 2' INT
-trap 'stop TERM 15' TERM
-trap 'stop HUP 1' HUP
+# At the start of the script, and of a subshell that starts processes or makes files.
+own_cleanup()
+{
+	children=()
+	temporary=()
+	trap cleanup EXIT
+	trap 'stop 2' INT
+	trap 'stop 15' TERM
+	trap 'stop 1' HUP
+}
+own_cleanup
 
 # Runs a long command so that a signal is acted on at once, and ends it with this script.
 await()

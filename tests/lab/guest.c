@@ -170,6 +170,21 @@ static void run_command(const char *dir, char **env, char **args)
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
+/* What udev would make, and shells and programs rely on. */
+static void standard_links(void)
+{
+	static const char * const links[][2] = {
+		{ "/proc/self/fd", "/dev/fd" },
+		{ "fd/0", "/dev/stdin" },
+		{ "fd/1", "/dev/stdout" },
+		{ "fd/2", "/dev/stderr" },
+	};
+
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+		if (symlink(links[i][0], links[i][1]) && errno != EEXIST)
+			err(1, "%s", links[i][1]);
+}
+
 static void start(struct job *job, const char *dir)
 {
 	char **env = environment(dir);
@@ -398,6 +413,7 @@ int main(int argc, char **argv)
 	if (chld < 0)
 		err(1, "signalfd");
 
+	standard_links();
 	send_frame(&job, FRAME_STARTED, NULL, 0);
 	start(&job, argv[2]);
 	while (!job.exited)

@@ -92,9 +92,8 @@ format_disks()
 		truncate -s $disk_size "$new/vd$i"
 	done
 	(
-		FAIL=125
-		scratch
-		log=$new/log
+		own_cleanup
+		log=$new/log PINVERBS_OUT=$new/log/out
 		mkdir -p "$log/out"
 		guest_defaults
 		pmem=$new disks=$new raw=1
@@ -118,6 +117,7 @@ format_disks()
 
 guest_defaults()
 {
+	failed=
 	flavour=test limit=600 net=veth smp=2 mem=2048 icount= hosts=1 pmem= raw= terminal=
 }
 
@@ -232,6 +232,7 @@ boot() # CMD…
 
 lab_failure() # TEXT
 {
+	failed=1
 	say "$* (logs: $log)"
 	return 125
 }
@@ -266,7 +267,8 @@ last_words() # HOST; the line of the kernel log, or of QEMU, that says why
 	local line file
 
 	file=$(kernel_log "$1")
-	line=$(grep -a -m 1 -oE 'Kernel panic.*|pinverbs: guest: .*' "$file" 2>/dev/null | tr -d '\r')
+	line=$(grep -a -m 1 -oE 'BUG: .*|Oops: .*|Kernel panic.*|pinverbs: guest: .*' "$file" 2>/dev/null |
+		tr -d '\r')
 	if [[ -z $line && ! -s $file ]]; then
 		line="QEMU: $(tail -n 1 "$log/qemu.log" 2>/dev/null)"
 	fi

@@ -133,7 +133,8 @@ run_main()
 	boot "${command[@]}"
 	status=$?
 	say "PINVERBS_OUT is $PINVERBS_OUT (kernel log: $log/kernel.log)"
-	if ! clean_logs && ((status == 0)); then
+	# of a guest that died, one line has been said already
+	if [[ -z $failed ]] && ! clean_logs && ((status == 0)); then
 		status=125
 	fi
 	exit "$status"

@@ -1,0 +1,105 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#
+# ./pinverbs demo: the same steps on the stock kernel and on the patched one, side by side.
+# Every cell is what tests/demo/observe saw in this run.
+
+demo_rows=(
+	"register-no-lease	register the mapping, no lease"
+	"register-lease	register it under an exclusive layout lease"
+	"remote-write-read	remote write, then read(2)"
+	"truncate-other	truncate by another process"
+	"truncate-after-close	truncate after munmap and close"
+	"truncate-after-dereg	truncate after deregistration"
+)
+
+observe_task() # FLAVOUR
+{
+	guest_defaults
+	flavour=$1 image=${images[$1]} limit=120
+	boot "$lab/inside/observe-all" "$top/build/tests/demo/observe" >"$log/observed" 2>"$log/stderr" || {
+		grep -h '^pinverbs:' "$log/output" "$log/stderr"
+		tail -n 3 "$log/stderr"
+		return 1
+	}
+	clean_logs || return 1
+}
+
+filelog_task()
+{
+	guest_defaults
+	image=${images[test]} limit=120
+	for fs in xfs ext4; do
+		boot "$lab/inside/filelog" "$top/build/examples" "/mnt/$fs" || return 1
+	done
+	clean_logs || return 1
+}
+
+observed() # FLAVOUR FS KEY
+{
+	sed -n "s/^$2	$3	//p" "$log/$1/observed" | head -n 1
+}
+
+print_table()
+{
+	local row key flavour fs
+	local format='%-44s  %-26s %-26s  %-22s %-22s\n'
+	local -a cells
+
+	# shellcheck disable=SC2059
+	{
+		printf "$format" "" "stock kernel" "" "patched kernel" ""
+		printf "$format" "" XFS ext4 XFS ext4
+		for row in "${demo_rows[@]}"; do
+			key=${row%%$'\t'*}
+			cells=()
+			for flavour in stock test; do
+				for fs in xfs ext4; do
+					cells+=("$(observed "$flavour" "$fs" "$key")")
+				done
+			done
+			[[ "${cells[0]}" && "${cells[1]}" && "${cells[2]}" && "${cells[3]}" ]] || return 1
+			printf "$format" "${row#*$'\t'}" "${cells[@]}"
+		done
+	}
+}
+
+demo_main()
+{
+	local name status=0 begin=$SECONDS
+	local -A pids=()
+
+	(($# == 0)) || usage_error "demo takes no argument, not '$1'"
+	install_packages
+	build_programs
+	images=([stock]=wanted [test]=wanted)
+	prepare_tasks
+	new_run
+	prune "$cache/runs" 60
+	progress "running both kernels"
+	start_task stock observe_task stock
+	pids[stock]=$!
+	start_task test observe_task test
+	pids[test]=$!
+	for name in stock test; do
+		if ! wait "${pids[$name]}"; then
+			say "the $name kernel could not be observed: $(tail -n 1 "$log/$name/output")"
+			status=1
+		fi
+	done
+	((status == 0)) || die "demo failed (logs: $log)"
+	start_task filelog filelog_task
+	wait $! || status=1
+	clear_progress
+
+	echo "RDMA into a DAX file over Soft-RoCE, Linux $(linux_version), observed in this run:"
+	echo
+	print_table || die "an observation is missing (logs: $log)"
+	echo
+	echo "example filelog on the patched kernel, XFS and ext4 (server and client over RDMA-CM):"
+	sed 's/^/    /' "$log/filelog/output"
+	((status == 0)) || die "example filelog failed (logs: $log)"
+	say "done in $(elapsed "$begin") (logs: $log)"
+}
+
+linux_version() { dpkg-query -W -f '${Version}' "$source_package"; }
