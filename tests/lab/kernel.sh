@@ -116,7 +116,7 @@ apply_series() # FOLDER
 
 	while read -r file; do
 		[[ -e $pristine/$file ]] || continue
-		mkdir -p "$to/${file%/*}"
+		mkdir -p "$to/$(dirname "$file")"
 		cp -p "$pristine/$file" "$to/$file"
 	done < <(touched_files "${patches[@]}")
 	for p in "${patches[@]}"; do
