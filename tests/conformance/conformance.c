@@ -10,15 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness/actor.h"
 #include "harness/check.h"
 #include "harness/kmsg.h"
+#include "harness/verbs.h"
 
 #define CHECK_LIMIT_MS 40000
 
 static const char *dir = "/mnt/xfs";
+static bool times;
 static unsigned int number, passed, failed, skipped;
 
 /* "L1" among "L1,L6". */
@@ -66,11 +69,20 @@ static void print_indented(char *text)
 	printf("  ...\n");
 }
 
+static long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 /* Every CUnit test is this function; CUnit knows which check it stands for. */
 static void run_current(void)
 {
 	const struct check *c = check_named(CU_get_current_test()->pName);
 	static struct outcome out;
+	long start = now_ms();
 
 	check_run(c, dir, CHECK_LIMIT_MS, &out);
 	number++;
@@ -88,6 +100,8 @@ static void run_current(void)
 		passed++;
 		CU_PASS("");
 	}
+	if (times)
+		printf("# %ld ms\n", now_ms() - start);
 	fflush(stdout);
 }
 
@@ -152,6 +166,7 @@ static int run_checks(char *const *patterns)
 	}
 	printf("1..%u\n", add_checks(patterns));
 	fflush(stdout);
+	verbs_preload();
 	CU_run_all_tests();
 	printf("# %u passed, %u failed, %u skipped on %s\n", passed, failed, skipped,
 	       dir);
@@ -162,10 +177,11 @@ static int run_checks(char *const *patterns)
 static void usage(FILE *out)
 {
 	fprintf(out,
-		"usage: conformance [--dir DIR] [--list] [--tap] [PATTERN...]\n"
+		"usage: conformance [--dir DIR] [--list] [--tap] [--times] [PATTERN...]\n"
 		"  DIR      directory on a file system mounted dax=always (default %s)\n"
 		"  --list   print name, rules and expectation on a stock kernel\n"
 		"  --tap    TAP 13 output (the default)\n"
+		"  --times  add how long each check took\n"
 		"  PATTERN  rule id, part of a check's name, or shell pattern\n",
 		dir);
 }
@@ -176,6 +192,7 @@ int main(int argc, char **argv)
 		{ "dir", required_argument, NULL, 'd' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "tap", no_argument, NULL, 't' },
+		{ "times", no_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -184,7 +201,7 @@ int main(int argc, char **argv)
 
 	if (actor_main(argc, argv))
 		return 0;
-	while ((opt = getopt_long(argc, argv, "d:lth", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "d:lmth", options, NULL)) != -1) {
 		if (opt == 'h') {
 			usage(stdout);
 			return 0;
@@ -192,6 +209,8 @@ int main(int argc, char **argv)
 			dir = optarg;
 		} else if (opt == 'l') {
 			list = true;
+		} else if (opt == 'm') {
+			times = true;
 		} else if (opt != 't') {
 			usage(stderr);
 			return 2;

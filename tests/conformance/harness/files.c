@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -178,6 +179,24 @@ long file_shared_extents(const char *path)
 	return ret;
 }
 
+static bool not_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec >= b->tv_nsec;
+}
+
+/*
+ * File times advance with the timer tick.  A change in the tick of the last one would not show, so
+ * the state is taken only when that tick is over.
+ */
+static void wait_for_tick_after(const struct stat *st)
+{
+	struct timespec now;
+
+	do
+		clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	while (not_before(&st->st_ctim, &now) || not_before(&st->st_mtim, &now));
+}
+
 void file_state(const char *path, struct file_state *s)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -187,6 +206,7 @@ void file_state(const char *path, struct file_state *s)
 	memset(s, 0, sizeof(*s));
 	if (fd < 0 || fstat(fd, &s->st))
 		broken("%s: cannot open: %s", path, errno_name(errno));
+	wait_for_tick_after(&s->st);
 	s->content = hash_content(fd, path);
 	s->extents = hash_extents(fd);
 	n = fgetxattr(fd, "security.capability", cap, sizeof(cap));

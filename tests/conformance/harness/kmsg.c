@@ -23,6 +23,8 @@ static const char *const complaints[] = {
 	"general protection fault",
 	"unable to handle",
 	"stack segment",
+	"INFO: trying to register non-static key",
+	"turning off the locking correctness validator",
 	"possible circular locking",
 	"possible recursive locking",
 	"possible irq lock inversion",

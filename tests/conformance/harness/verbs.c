@@ -50,6 +50,14 @@ static long errno_or(int err)
 
 /* ---- contexts ---- */
 
+void verbs_preload(void)
+{
+	struct ibv_device **list = ibv_get_device_list(NULL);
+
+	if (list)
+		ibv_free_device_list(list);
+}
+
 static long open_context(void *buf, size_t size)
 {
 	const struct verbs_step *v = buf;
@@ -223,26 +231,6 @@ static long dereg(void *buf, size_t size)
 	return -err;
 }
 
-static long rereg_access(void *buf, size_t size)
-{
-	const struct verbs_step *v = buf;
-	struct context *c = &contexts[v->ctx];
-
-	(void)size;
-	errno = 0;
-	if (ibv_rereg_mr(c->mr[v->slot], IBV_REREG_MR_CHANGE_ACCESS, c->pd, NULL, 0,
-			 v->access))
-		return errno_or(EIO);
-	return 0;
-}
-
-long v_rereg_access(struct actor *a, const struct mr *mr, int access)
-{
-	struct verbs_step v = { .ctx = mr->ctx, .slot = mr->slot, .access = access };
-
-	return actor_call(a, rereg_access, &v, sizeof(v));
-}
-
 long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access,
 	   struct mr *mr)
 {
@@ -298,6 +286,27 @@ static long invoke_write(int fd, uint64_t cmd, void *in, uint16_t in_len, void *
 	req.hdr.num_attrs = (uint16_t)n;
 	req.hdr.length = (uint16_t)(sizeof(req.hdr) + n * sizeof(*attr));
 	return ioctl(fd, RDMA_VERBS_IOCTL, &req) ? -errno : 0;
+}
+
+static long rereg_access(void *buf, size_t size)
+{
+	const struct verbs_step *v = buf;
+	struct context *c = &contexts[v->ctx];
+	struct ib_uverbs_rereg_mr_resp resp;
+	struct ib_uverbs_rereg_mr in = { .mr_handle = c->mr[v->slot]->handle,
+					 .flags = IBV_REREG_MR_CHANGE_ACCESS,
+					 .access_flags = (uint32_t)v->access };
+
+	(void)size;
+	return invoke_write(c->ibv->cmd_fd, IB_USER_VERBS_CMD_REREG_MR, &in, sizeof(in),
+			    &resp, sizeof(resp));
+}
+
+long v_rereg_access(struct actor *a, const struct mr *mr, int access)
+{
+	struct verbs_step v = { .ctx = mr->ctx, .slot = mr->slot, .access = access };
+
+	return actor_call(a, rereg_access, &v, sizeof(v));
 }
 
 static long raw_reg(void *buf, size_t size)

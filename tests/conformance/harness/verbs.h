@@ -22,6 +22,9 @@ struct mr {
 	uint32_t lkey, rkey, handle;
 };
 
+/* Loads the providers once, so that every actor forked later has them. */
+void verbs_preload(void);
+
 /* Opens a context; the number of the uverbs descriptor. */
 long v_open(struct actor *a, int ctx);
 long v_open_device(struct actor *a, int ctx, const char *device);
@@ -39,7 +42,7 @@ long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access,
 	   struct mr *mr);
 long v_dereg(struct actor *a, const struct mr *mr);
 
-/* ibv_rereg_mr() with IBV_REREG_MR_CHANGE_ACCESS. */
+/* ibv_rereg_mr() with IBV_REREG_MR_CHANGE_ACCESS; librxe does not have it, so without it. */
 long v_rereg_access(struct actor *a, const struct mr *mr, int access);
 
 /* The same without a library, on a bare uverbs descriptor; v_raw_reg() gives the MR's handle. */
