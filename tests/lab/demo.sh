@@ -13,31 +13,19 @@ demo_rows=(
 	"truncate-after-dereg	truncate after deregistration"
 )
 
-observe_task() # FLAVOUR
+demo_examples=(filelog)
+
+demo_task() # FLAVOUR EXAMPLE...
 {
 	guest_defaults
 	flavour=$1 image=${images[$1]} limit=120
-	boot "$lab/inside/observe-all" "$top/build/tests/demo/observe" >"$log/observed" 2>"$log/stderr" || {
-		grep -h '^pinverbs:' "$log/output" "$log/stderr"
-		tail -n 3 "$log/stderr"
-		return 1
-	}
-	clean_logs || return 1
-}
-
-filelog_task()
-{
-	guest_defaults
-	image=${images[test]} limit=120
-	for fs in xfs ext4; do
-		boot "$lab/inside/filelog" "$top/build/examples" "/mnt/$fs" || return 1
-	done
-	clean_logs || return 1
+	shift
+	boot "$lab/inside/demo" "$top/build" "$@" && clean_logs
 }
 
 observed() # FLAVOUR FS KEY
 {
-	sed -n "s/^$2	$3	//p" "$log/$1/observed" | head -n 1
+	sed -n "s/^$2	$3	//p" "$log/$1/out/observed" | head -n 1
 }
 
 print_table()
@@ -61,7 +49,7 @@ print_table()
 			[[ "${cells[0]}" && "${cells[1]}" && "${cells[2]}" && "${cells[3]}" ]] || return 1
 			printf "$format" "${row#*$'\t'}" "${cells[@]}"
 		done
-	}
+	} | sed 's/ *$//'
 }
 
 demo_main()
@@ -77,28 +65,28 @@ demo_main()
 	new_run
 	prune "$cache/runs" 60
 	progress "running both kernels"
-	start_task stock observe_task stock
+	start_task stock demo_task stock
 	pids[stock]=$!
-	start_task test observe_task test
+	start_task test demo_task test "${demo_examples[@]}"
 	pids[test]=$!
 	for name in stock test; do
 		if ! wait "${pids[$name]}"; then
-			say "the $name kernel could not be observed: $(tail -n 1 "$log/$name/output")"
+			clear_progress
+			say "the $name kernel: $(tail -n 1 "$log/$name/output")"
 			status=1
 		fi
 	done
-	((status == 0)) || die "demo failed (logs: $log)"
-	start_task filelog filelog_task
-	wait $! || status=1
 	clear_progress
 
 	echo "RDMA into a DAX file over Soft-RoCE, Linux $(linux_version), observed in this run:"
 	echo
 	print_table || die "an observation is missing (logs: $log)"
-	echo
-	echo "example filelog on the patched kernel, XFS and ext4 (server and client over RDMA-CM):"
-	sed 's/^/    /' "$log/filelog/output"
-	((status == 0)) || die "example filelog failed (logs: $log)"
+	for name in "${demo_examples[@]}"; do
+		echo
+		echo "examples/$name on the patched kernel, XFS and ext4:"
+		sed 's/^/    /' "$log/test/out/$name"
+	done
+	((status == 0)) || die "demo failed (logs: $log)"
 	say "done in $(elapsed "$begin") (logs: $log)"
 }
 
