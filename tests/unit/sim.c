@@ -14,14 +14,15 @@
 #include "pinverbs.h"
 #include "sim.h"
 
-#define FIRST_FD       100000
-#define MAX            512
-#define HUGE_PAGE      (2UL << 20)
-#define PAGE           4096UL
-#define MOST_MEMORY    (1UL << 40)
-#define F_DUPFD_QUERY  1027
-#define STATX_DAX      0x00200000
-#define REAL_MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+#define FIRST_FD        100000
+#define MAX             512
+#define HUGE_PAGE       (2UL << 20)
+#define PAGE            4096UL
+#define MOST_MEMORY     (1UL << 40)
+#define F_DUPFD_QUERY   1027
+#define MFD_NOEXEC_SEAL 0x0008U
+#define STATX_DAX       0x00200000
+#define REAL_MAP_FLAGS  (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 int __real_fcntl64(int fd, int command, ...);
 int __real_close(int fd);
@@ -80,7 +81,7 @@ static struct description *descriptors[MAX]; /* fd - FIRST_FD; NULL: closed */
 static struct lease leases[MAX];
 static struct mapping mappings[MAX];
 static struct region regions[MAX];
-static bool patched, leases_enabled;
+static bool patched, leases_enabled, noexec_only;
 static unsigned violations;
 
 static char events[1024];
@@ -88,6 +89,8 @@ static unsigned fail_nth;
 static const char *fail_name;
 static int fail_errno;
 static bool failed;
+static const char *close_name;
+static int close_fd;
 
 /* ---- what tests plan and see ---- */
 
@@ -102,8 +105,10 @@ void sim_reset(void)
 	file_count = 0;
 	violations = 0;
 	patched = leases_enabled = true;
+	noexec_only = false;
 	fail_nth = 0;
 	fail_name = NULL;
+	close_name = NULL;
 	failed = false;
 	events[0] = '\0';
 }
@@ -116,6 +121,11 @@ void sim_set_patched(bool value)
 void sim_set_leases_enabled(bool value)
 {
 	leases_enabled = value;
+}
+
+void sim_set_noexec(bool only)
+{
+	noexec_only = only;
 }
 
 void sim_fail_nth(unsigned nth, int err)
@@ -133,6 +143,12 @@ void sim_fail(const char *name, int err)
 bool sim_has_failed(void)
 {
 	return failed;
+}
+
+void sim_close_after(const char *name, int fd)
+{
+	close_name = name;
+	close_fd = fd;
 }
 
 const char *sim_events(void)
@@ -155,6 +171,10 @@ static void record(const char *name, const char *suffix)
 {
 	size_t used = strlen(events);
 
+	if (close_name && !strcmp(close_name, name)) {
+		close_name = NULL;
+		descriptors[close_fd - FIRST_FD] = NULL;
+	}
 	snprintf(events + used, sizeof(events) - used, "%s%s%s", used ? " " : "", name,
 		 suffix);
 }
@@ -465,7 +485,12 @@ int __wrap_memfd_create(const char *name, unsigned flags)
 	lock();
 	refused = refuse("memfd");
 	unlock();
-	return refused ? -1 : __real_memfd_create(name, flags);
+	if (refused)
+		return -1;
+	if (noexec_only && !(flags & MFD_NOEXEC_SEAL))
+		return no(EACCES);
+	/* The host's kernel need not know the flag. */
+	return __real_memfd_create(name, flags & ~MFD_NOEXEC_SEAL);
 }
 
 static mode_t file_mode(const struct file *file)

@@ -33,6 +33,7 @@ extern struct ibv_pd sim_pd;
 void sim_reset(void);
 void sim_set_patched(bool patched);
 void sim_set_leases_enabled(bool enabled);
+void sim_set_noexec(bool only); /* memfd_create() wants MFD_NOEXEC_SEAL */
 
 /* The program under test opening, duplicating and closing a file. */
 int sim_open(enum sim_kind kind, uint64_t size, int flags);
@@ -52,6 +53,9 @@ void sim_fail_nth(unsigned nth, int err);
 void sim_fail(const char *name, int err);
 /* Whether a planned failure has happened. */
 bool sim_has_failed(void);
+
+/* Another thread of the program closes @fd just after the call named @name. */
+void sim_close_after(const char *name, int fd);
 
 /* Changes since the last reset or sim_forget(), as "dup setlease mmap reg"; refused: "mmap!". */
 const char *sim_events(void);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* The capability query: answers, reasons, remedies, and no effect on anything. */
 #include <ctype.h>
+#include <unistd.h>
 #include "unit.h"
 
 static struct pinv_cap_info info;
@@ -68,6 +69,27 @@ static void unknown_capability(void)
 	assert_answer((enum pinv_cap)1000, EINVAL, "1000", "pinv_cap");
 }
 
+/* vm.memfd_noexec=2 */
+static void memfd_without_execution_only(void)
+{
+	sim_set_noexec(true);
+	CU_ASSERT_EQUAL(pinv_query_cap(PINV_CAP_LAYOUT_LEASE, &info), 0);
+}
+
+/* The probe's descriptor is a real one: the lowest free number must stay free. */
+static void asking_leaves_no_descriptor(void)
+{
+	int before = dup(STDIN_FILENO), after;
+
+	close(before);
+	CU_ASSERT_EQUAL(pinv_query_cap(PINV_CAP_LAYOUT_LEASE, &info), 0);
+	sim_set_patched(false);
+	CU_ASSERT_EQUAL(pinv_query_cap(PINV_CAP_LAYOUT_LEASE, &info), EOPNOTSUPP);
+	after = dup(STDIN_FILENO);
+	close(after);
+	CU_ASSERT_EQUAL(before, after);
+}
+
 /* Asking must not release what the program holds (L6 F_UNLCK is the probe). */
 static void asking_changes_nothing(void)
 {
@@ -85,5 +107,6 @@ static void asking_changes_nothing(void)
 
 UNIT_MAIN("caps", UNIT_TEST(patched_kernel), UNIT_TEST(stock_kernel),
 	  UNIT_TEST(leases_switched_off), UNIT_TEST(what_cannot_be_found_out),
-	  UNIT_TEST(old_memfd), UNIT_TEST(unknown_capability),
+	  UNIT_TEST(old_memfd), UNIT_TEST(memfd_without_execution_only),
+	  UNIT_TEST(asking_leaves_no_descriptor), UNIT_TEST(unknown_capability),
 	  UNIT_TEST(asking_changes_nothing))

@@ -212,6 +212,17 @@ static void regions_and_handles_share_the_lease(void)
 	sim_close(fd);
 }
 
+/* From the lease on everything goes through our duplicate. */
+static void caller_closes_its_descriptor_meanwhile(void)
+{
+	int fd = sim_open(SIM_DAX, SIZE, O_RDWR);
+	struct pinv_mr *mr;
+
+	sim_close_after("lease", fd);
+	mr = reg(fd);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+}
+
 /* The file grows under the lease (T3); the new part is a region of its own. */
 static void file_grows_under_the_lease(void)
 {
@@ -269,6 +280,7 @@ static void ranges_outside_the_file(void)
 {
 	int fd = sim_open(SIM_DAX, SIZE, O_RDWR), empty = sim_open(SIM_DAX, 0, O_RDWR);
 	int vast = sim_open(SIM_TMPFS, INT64_MAX, O_RDWR);
+	int ragged = sim_open(SIM_TMPFS, SIZE + 100, O_RDWR);
 
 	assert_refused(fd, SIZE, 0, WRITE, EINVAL);
 	assert_refused(fd, SIZE, 1, WRITE, EINVAL);
@@ -280,10 +292,13 @@ static void ranges_outside_the_file(void)
 	assert_refused(fd, UINT64_MAX, SIZE_MAX, WRITE, EINVAL);
 	assert_refused(fd, (uint64_t)-4096, 4096, WRITE, EINVAL);
 	assert_refused(empty, 0, 0, WRITE, EINVAL);
+	assert_refused(ragged, SIZE + 100, 0, WRITE, EINVAL);
+	assert_refused(ragged, SIZE + 101, 0, WRITE, EINVAL);
 	assert_refused(vast, 0, 0, WRITE, ENOMEM);
 	sim_close(fd);
 	sim_close(empty);
 	sim_close(vast);
+	sim_close(ragged);
 }
 
 static void access_follows_the_descriptor(void)
@@ -314,7 +329,7 @@ static void access_follows_the_descriptor(void)
 static void files_that_cannot_be_registered(void)
 {
 	int page_cache = sim_open(SIM_PAGE_CACHE, SIZE, O_RDWR);
-	int directory = sim_open(SIM_DIRECTORY, 0, O_RDONLY);
+	int directory = sim_open(SIM_DIRECTORY, 4096, O_RDONLY);
 	int shared = sim_open(SIM_REFLINKED, SIZE, O_RDWR);
 	int foreign = sim_open(SIM_DAX, SIZE, O_RDWR);
 	int closed = sim_open(SIM_DAX, SIZE, O_RDWR);
@@ -381,7 +396,9 @@ UNIT_MAIN("mr", UNIT_TEST(order_of_steps), UNIT_TEST(dereg_of_nothing),
 	  UNIT_TEST(every_failure_without_lease), UNIT_TEST(provider_forgets_errno),
 	  UNIT_TEST(unwinding_meets_pins_of_others), UNIT_TEST(dereg_goes_on),
 	  UNIT_TEST(regions_and_handles_share_the_lease),
-	  UNIT_TEST(file_grows_under_the_lease), UNIT_TEST(ranges_within_the_file),
-	  UNIT_TEST(ranges_outside_the_file), UNIT_TEST(access_follows_the_descriptor),
+	  UNIT_TEST(file_grows_under_the_lease),
+	  UNIT_TEST(caller_closes_its_descriptor_meanwhile),
+	  UNIT_TEST(ranges_within_the_file), UNIT_TEST(ranges_outside_the_file),
+	  UNIT_TEST(access_follows_the_descriptor),
 	  UNIT_TEST(files_that_cannot_be_registered), UNIT_TEST(stock_kernel),
 	  UNIT_TEST(forked_child_leaves_the_region))
