@@ -36,18 +36,6 @@ static bool has_rule(const char *rules, const char *rule)
 	return false;
 }
 
-/* A pattern is a rule id, a part of a name, or a shell pattern for a whole name. */
-static bool selected(const struct check *c, char *const *patterns)
-{
-	if (!*patterns)
-		return true;
-	for (; *patterns; patterns++)
-		if (has_rule(c->rules, *patterns) || strstr(c->name, *patterns) ||
-		    !fnmatch(*patterns, c->name, 0))
-			return true;
-	return false;
-}
-
 static const struct check *check_named(const char *name)
 {
 	const struct check *c;
@@ -57,6 +45,27 @@ static const struct check *check_named(const char *name)
 		if (!strcmp(c->name, name))
 			return c;
 	return NULL;
+}
+
+/* A pattern is a check's name, a rule id, a part of a name, or a shell pattern for a name. */
+static bool matches(const struct check *c, const char *pattern)
+{
+	const struct check *exact = check_named(pattern);
+
+	if (exact)
+		return c == exact;
+	return has_rule(c->rules, pattern) || strstr(c->name, pattern) ||
+	       !fnmatch(pattern, c->name, 0);
+}
+
+static bool selected(const struct check *c, char *const *patterns)
+{
+	if (!*patterns)
+		return true;
+	for (; *patterns; patterns++)
+		if (matches(c, *patterns))
+			return true;
+	return false;
 }
 
 static void print_indented(char *text)
@@ -182,7 +191,8 @@ static void usage(FILE *out)
 		"  --list   print name, rules and expectation on a stock kernel\n"
 		"  --tap    TAP 13 output (the default)\n"
 		"  --times  add how long each check took\n"
-		"  PATTERN  rule id, part of a check's name, or shell pattern\n",
+		"  PATTERN  a check's name, a rule id, part of a name, or a shell "
+		"pattern\n",
 		dir);
 }
 

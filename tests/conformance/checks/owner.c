@@ -430,16 +430,7 @@ CHECK(o6_async_events, "O6", STOCK_FAIL)
 
 /* ---- O7: removal of the device ---- */
 
-/* A device of its own, on the loopback interface: rxe0 stays for the other checks. */
 #define O7_DEVICE "rxe_o7"
-
-static long device_of_its_own(struct actor *admin)
-{
-	/* One that a killed run left behind; usually there is none. */
-	a_run(admin, (const char *const[]){ "rdma", "link", "delete", O7_DEVICE, NULL });
-	return a_run(admin, (const char *const[]){ "rdma", "link", "add", O7_DEVICE,
-						   "type", "rxe", "netdev", "lo", NULL });
-}
 
 /*
  * rxe cannot take a device away from its users: the delete waits for the last context.  Nothing
@@ -449,11 +440,8 @@ CHECK(o7_link_delete_under_pins, "O7,O5", STOCK_FAIL)
 {
 	struct scene s = scene_mapped();
 	struct actor *admin = actor_start("admin"), *c = actor_start("C");
-	long ret = device_of_its_own(admin);
 
-	if (ret == 127)
-		skip("no rdma program (iproute2)");
-	require(0, ret ? -EIO : 0);
+	a_rdma_device(admin, O7_DEVICE, "rxe");
 	s.uverbs_fd = must(v_open_device(s.holder, 0, O7_DEVICE));
 	must(v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
 	a_run_begin(admin,

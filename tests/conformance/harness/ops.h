@@ -161,6 +161,12 @@ long a_run(struct actor *a, const char *const argv[]);
 void a_run_begin(struct actor *a,
 		 const char *const argv[]); /* ends with actor_call_end() */
 
+/*
+ * A fresh RDMA device on the loopback interface, so that rxe0 stays as it is for other checks; the
+ * check ends as skipped if the system cannot make one.
+ */
+void a_rdma_device(struct actor *admin, const char *name, const char *type);
+
 /* io_uring with raw system calls: register a fixed buffer (unregistered again at once) … */
 long a_uring_register_buffer(struct actor *a, uint64_t addr, uint64_t len);
 /* … and one request on a descriptor (IORING_OP_FTRUNCATE, IORING_OP_FALLOCATE). */
