@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* The simulated kernel: descriptors, leases and files, and what tests plan and see. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -12,17 +13,12 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "pinverbs.h"
-#include "sim.h"
+#include "sim_private.h"
 
 #define FIRST_FD        100000
-#define MAX             512
-#define HUGE_PAGE       (2UL << 20)
-#define PAGE            4096UL
-#define MOST_MEMORY     (1UL << 40)
 #define F_DUPFD_QUERY   1027
 #define MFD_NOEXEC_SEAL 0x0008U
 #define STATX_DAX       0x00200000
-#define REAL_MAP_FLAGS  (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 int __real_fcntl64(int fd, int command, ...);
 int __real_close(int fd);
@@ -30,59 +26,20 @@ int __real_memfd_create(const char *name, unsigned flags);
 int __real_statx(int dir, const char *path, int flags, unsigned mask, struct statx *stx);
 int __real_fstat64(int fd, struct stat *st);
 int __real_fstatfs64(int fd, struct statfs *fs);
-void *__real_mmap64(void *address, size_t length, int protection, int flags, int fd,
-		    off_t offset);
-int __real_munmap(void *address, size_t length);
 int __real_access(const char *path, int mode);
 FILE *__real_fopen64(const char *path, const char *mode);
-void *__real_calloc(size_t count, size_t size);
-void *__real_malloc(size_t size);
-
-struct file {
-	enum sim_kind kind;
-	uint64_t size;
-	bool foreign;
-};
-
-struct description {
-	struct file *file;
-	int flags;
-	int classic;
-};
-
-struct lease {
-	struct description *description; /* NULL: free slot */
-	pid_t process;
-	int kind;
-	unsigned pins;
-};
-
-struct mapping {
-	char *address; /* NULL: free slot */
-	size_t length;
-	uint64_t offset;
-	int protection;
-	struct description *description;
-};
-
-struct region {
-	struct ibv_mr *ibv; /* NULL: free slot */
-	struct lease *lease;
-	struct mapping *mapping;
-};
-
-struct ibv_pd sim_pd;
 
 static pthread_mutex_t big_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct file files[MAX];
 static struct description opened[MAX];
 static unsigned file_count;
 static struct description *descriptors[MAX]; /* fd - FIRST_FD; NULL: closed */
-static struct lease leases[MAX];
-static struct mapping mappings[MAX];
-static struct region regions[MAX];
-static bool patched, leases_enabled, noexec_only;
-static unsigned violations;
+struct lease leases[MAX];
+struct mapping mappings[MAX];
+struct region regions[MAX];
+bool patched;
+static bool leases_enabled, noexec_only;
+unsigned violations;
 
 static char events[1024];
 static unsigned fail_nth;
@@ -167,7 +124,7 @@ unsigned sim_violations(void)
 }
 
 /* Caller holds big_lock, as for everything below that does not take it. */
-static void record(const char *name, const char *suffix)
+void record(const char *name, const char *suffix)
 {
 	size_t used = strlen(events);
 
@@ -180,7 +137,7 @@ static void record(const char *name, const char *suffix)
 }
 
 /* Whether the call is to be refused; errno is set then. */
-static bool refuse(const char *name)
+bool refuse(const char *name)
 {
 	bool chosen = fail_nth && --fail_nth == 0;
 
@@ -196,12 +153,12 @@ static bool refuse(const char *name)
 	return true;
 }
 
-static void lock(void)
+void lock(void)
 {
 	pthread_mutex_lock(&big_lock);
 }
 
-static void unlock(void)
+void unlock(void)
 {
 	int err = errno;
 
@@ -218,7 +175,7 @@ __attribute__((constructor(101))) static void survive_fork(void)
 	pthread_atfork(lock, unlock, unlock);
 }
 
-static int no(int err)
+int no(int err)
 {
 	errno = err;
 	return -1;
@@ -226,12 +183,12 @@ static int no(int err)
 
 /* ---- descriptors ---- */
 
-static bool simulated(int fd)
+bool simulated(int fd)
 {
 	return fd >= FIRST_FD;
 }
 
-static struct description *find(int fd)
+struct description *find(int fd)
 {
 	struct description *description = NULL;
 
@@ -286,7 +243,7 @@ void sim_give_away(int fd)
 }
 
 /* L7, C3: with the last descriptor and mapping the lease goes, once it has no pins. */
-static void drop_unused_leases(void)
+void drop_unused_leases(void)
 {
 	unsigned i, j;
 
@@ -321,7 +278,7 @@ void sim_close(int fd)
 
 /* ---- leases ---- */
 
-static struct lease *find_lease(const struct description *description)
+struct lease *find_lease(const struct description *description)
 {
 	pid_t process = getpid();
 	unsigned i;
@@ -571,247 +528,6 @@ FILE *__wrap_fopen64(const char *path, const char *mode)
 	if (strstr(path, "leases-enable"))
 		return fmemopen((void *)(leases_enabled ? "1\n" : "0\n"), 2, "r");
 	return __real_fopen64(path, mode);
-}
-
-/* ---- memory ---- */
-
-static bool refuse_locked(const char *name)
-{
-	bool refused;
-
-	lock();
-	refused = refuse(name);
-	unlock();
-	return refused;
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return refuse_locked("alloc") ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return refuse_locked("alloc") ? NULL : __real_malloc(size);
-}
-
-static struct mapping *find_mapping(const void *address)
-{
-	const char *at = address;
-	unsigned i;
-
-	for (i = 0; i < MAX; i++)
-		if (mappings[i].address && at >= mappings[i].address &&
-		    at < mappings[i].address + mappings[i].length)
-			return &mappings[i];
-	return NULL;
-}
-
-bool sim_find_mapping(const void *address, uint64_t *offset, size_t *length,
-		      int *protection)
-{
-	struct mapping *mapping = find_mapping(address);
-
-	if (!mapping)
-		return false;
-	*offset = mapping->offset + ((const char *)address - mapping->address);
-	*length = mapping->length;
-	*protection = mapping->protection;
-	return true;
-}
-
-static int check_mapping(struct description *description, size_t length, int protection,
-			 off_t offset)
-{
-	size_t granule = description->file->kind == SIM_HUGETLBFS ? HUGE_PAGE : PAGE;
-
-	if (description->file->kind == SIM_DIRECTORY)
-		return ENODEV;
-	if ((description->flags & O_ACCMODE) == O_WRONLY ||
-	    ((protection & PROT_WRITE) && (description->flags & O_ACCMODE) != O_RDWR))
-		return EACCES;
-	if (length > MOST_MEMORY)
-		return ENOMEM;
-	return offset % granule || !length ? EINVAL : 0;
-}
-
-static struct mapping *free_mapping(void)
-{
-	unsigned i;
-
-	for (i = 0; i < MAX; i++)
-		if (!mappings[i].address)
-			return &mappings[i];
-	return NULL;
-}
-
-static void *simulate_mmap(size_t length, int protection, int flags, int fd, off_t offset)
-{
-	struct description *description = find(fd);
-	struct mapping *mapping = free_mapping();
-	void *address;
-	int err;
-
-	if (!description || refuse("mmap"))
-		return MAP_FAILED;
-	err = check_mapping(description, length, protection, offset);
-	if (err) {
-		record("mmap", "!");
-		errno = err;
-		return MAP_FAILED;
-	}
-	if (flags != MAP_SHARED)
-		violations++;
-	address = __real_mmap64(NULL, length, protection, REAL_MAP_FLAGS, -1, 0);
-	if (address == MAP_FAILED)
-		return address;
-	*mapping = (struct mapping){ address, length, offset, protection, description };
-	record("mmap", "");
-	return address;
-}
-
-void *__wrap_mmap64(void *address, size_t length, int protection, int flags, int fd,
-		    off_t offset)
-{
-	if (!simulated(fd))
-		return __real_mmap64(address, length, protection, flags, fd, offset);
-	lock();
-	address = simulate_mmap(length, protection, flags, fd, offset);
-	unlock();
-	return address;
-}
-
-/* Unmapping under a region is what the library promises never to do. */
-static int simulate_munmap(struct mapping *mapping, size_t length)
-{
-	unsigned i;
-
-	if (refuse("munmap"))
-		return -1;
-	if (length != mapping->length)
-		violations++;
-	for (i = 0; i < MAX; i++)
-		if (regions[i].ibv && regions[i].mapping == mapping)
-			violations++;
-	__real_munmap(mapping->address, mapping->length);
-	mapping->address = NULL;
-	drop_unused_leases();
-	record("munmap", "");
-	return 0;
-}
-
-int __wrap_munmap(void *address, size_t length)
-{
-	struct mapping *mapping;
-	int result;
-
-	lock();
-	mapping = find_mapping(address);
-	result = mapping ? simulate_munmap(mapping, length)
-			 : __real_munmap(address, length);
-	unlock();
-	return result;
-}
-
-/* ---- the device ---- */
-
-static int check_pin(const struct mapping *mapping, struct lease **lease, int access)
-{
-	*lease = NULL;
-	switch (mapping->description->file->kind) {
-	case SIM_DAX:
-	case SIM_REFLINKED:
-		if (!patched)
-			return EOPNOTSUPP;
-		*lease = find_lease(mapping->description);
-		return *lease && (*lease)->kind == (F_LAYOUT | F_EXCLUSIVE) ? 0 : EPERM;
-	case SIM_PAGE_CACHE:
-		return access & IBV_ACCESS_LOCAL_WRITE ? EFAULT : 0;
-	default:
-		return 0;
-	}
-}
-
-static struct ibv_mr *simulate_reg(void *address, size_t length, int access)
-{
-	struct mapping *mapping = find_mapping(address);
-	struct region *region = regions;
-	struct lease *lease;
-	int err;
-
-	if (refuse("reg"))
-		return NULL;
-	err = mapping ? check_pin(mapping, &lease, access) : EFAULT;
-	if (!err && (char *)address + length > mapping->address + mapping->length)
-		err = EFAULT;
-	if (err) {
-		record("reg", "!");
-		errno = err;
-		return NULL;
-	}
-	while (region->ibv)
-		region++;
-	region->ibv = __real_calloc(1, sizeof(*region->ibv));
-	*region->ibv = (struct ibv_mr){ .pd = &sim_pd,
-					.addr = address,
-					.length = length,
-					.lkey = 1 + (region - regions),
-					.rkey = 1 + (region - regions) };
-	region->lease = lease;
-	region->mapping = mapping;
-	if (lease)
-		lease->pins++;
-	record("reg", "");
-	return region->ibv;
-}
-
-struct ibv_mr *__wrap_ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length,
-				       uint64_t iova, unsigned access)
-{
-	struct ibv_mr *mr;
-
-	lock();
-	if (pd != &sim_pd || iova != (uintptr_t)address)
-		violations++;
-	mr = simulate_reg(address, length, access);
-	unlock();
-	return mr;
-}
-
-struct ibv_mr *sim_reg_mr(void *address, size_t length)
-{
-	return __wrap_ibv_reg_mr_iova2(&sim_pd, address, length, (uintptr_t)address,
-				       IBV_ACCESS_LOCAL_WRITE);
-}
-
-int __wrap_ibv_dereg_mr(struct ibv_mr *mr)
-{
-	struct region *region = regions;
-	int err = 0;
-
-	lock();
-	while (region < regions + MAX && region->ibv != mr)
-		region++;
-	if (refuse("dereg")) {
-		err = errno;
-	} else if (region == regions + MAX) {
-		violations++;
-		err = EINVAL;
-	} else {
-		if (region->lease)
-			region->lease->pins--;
-		region->ibv = NULL;
-		free(mr);
-		drop_unused_leases();
-		record("dereg", "");
-	}
-	unlock();
-	return err;
-}
-
-void sim_dereg_mr(struct ibv_mr *mr)
-{
-	__wrap_ibv_dereg_mr(mr);
 }
 
 struct sim_state sim_state(void)
