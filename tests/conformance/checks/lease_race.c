@@ -85,7 +85,7 @@ static long hold_loop(void *buf, size_t size)
 	r->pd = v_local_pd(0);
 	while (!ret && !r->shared->stop && !enough(r->shared)) {
 		ret = hold_once(r, seed++);
-		r->shared->granted++;
+		r->shared->granted += !ret;
 	}
 	r->shared->stop = 1;
 	return ret;
