@@ -280,6 +280,7 @@ last_words() # HOST; the line of the kernel log, or of QEMU, that says why
 # Nothing is ever taken off this list for a test's sake.
 dirty_pattern='WARNING:|BUG:|Oops|\bKASAN:|UBSAN:|refcount_t:|general protection fault'
 dirty_pattern+='|[Uu]nable to handle|INFO: task .* blocked|INFO: rcu|rcu: INFO|possible (circular|recursive|irq|deadlock)'
+dirty_pattern+='|trying to register non-static key|locking correctness validator|Call Trace:'
 dirty_pattern+='|inconsistent lock state|suspicious RCU|bad unlock balance|held lock freed|locks? (still )?held'
 dirty_pattern+='|kernel BUG at|Kernel panic|double fault|stack segment|kmemleak: [0-9]+ new|soft lockup|hard LOCKUP|------------\[ cut here'
 
