@@ -11,6 +11,7 @@
 #include "filelog.h"
 
 #define QUEUE_DEPTH 64
+#define PATIENCE    20000 /* ms for each answer of the network */
 
 struct client {
 	const char *address;
@@ -25,9 +26,27 @@ struct client {
 	} message;
 };
 
-static int connect_to(struct client *client, const char *port)
+static int find_way(struct client *client, const char *port)
 {
 	struct rdma_addrinfo hints = { .ai_port_space = RDMA_PS_TCP }, *info;
+	int err;
+
+	if (rdma_getaddrinfo(client->address, port, &hints, &info))
+		return failed(client->address, "resolve",
+			      "give an address that an RDMA device reaches (rdma link)");
+	err = rdma_create_id(NULL, &client->id, NULL, RDMA_PS_TCP) ||
+	      rdma_resolve_addr(client->id, info->ai_src_addr, info->ai_dst_addr,
+				PATIENCE) ||
+	      rdma_resolve_route(client->id, PATIENCE);
+	rdma_freeaddrinfo(info);
+	if (err)
+		return failed(client->address, "find a way there",
+			      "give an address that an RDMA device reaches (rdma link)");
+	return 0;
+}
+
+static int connect_to(struct client *client, const char *port)
+{
 	struct ibv_qp_init_attr attr = {
 		.qp_type = IBV_QPT_RC,
 		.cap = { .max_send_wr = QUEUE_DEPTH,
@@ -37,16 +56,12 @@ static int connect_to(struct client *client, const char *port)
 	};
 	struct rdma_conn_param param = { .retry_count = 7, .rnr_retry_count = 7 };
 	const struct rdma_conn_param *answer;
-	int err;
 
-	if (rdma_getaddrinfo(client->address, port, &hints, &info))
-		return failed(client->address, "resolve",
-			      "give an address that an RDMA device reaches (rdma link)");
-	err = rdma_create_ep(&client->id, info, NULL, &attr);
-	rdma_freeaddrinfo(info);
-	if (err)
-		return failed(client->address, "find a way there",
-			      "give an address that an RDMA device reaches (rdma link)");
+	if (find_way(client, port))
+		return EXIT_FAILED;
+	if (rdma_create_qp(client->id, NULL, &attr))
+		return failed(client->address, "create queue pair",
+			      "check the limits of the device");
 	if (rdma_connect(client->id, &param))
 		return failed(client->address, "connect",
 			      "see whether the server is ready");
