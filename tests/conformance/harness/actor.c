@@ -458,7 +458,8 @@ void actor_call_begin(struct actor *a, actor_fn fn, const void *buf, size_t len)
 
 	if (len > ACTOR_DATA_MAX)
 		broken("argument of a call is too long");
-	memcpy(s->data, buf, len);
+	if (len)
+		memcpy(s->data, buf, len);
 	s->data_len = (uint32_t)len;
 	step_send(a, s, -1);
 }
