@@ -158,8 +158,17 @@ need_space() # MIB FOLDER WHAT
 		die "no disk space: $3 needs $1 MiB in $2, which has $have: free some or set XDG_CACHE_HOME"
 }
 
-# The cause of a failed step, from its log.
-no_space_in() { grep -q 'No space left on device' "$1"; }
+# Was that the cause of a failed step?  Its log may not have fitted either, so try.
+no_space_in() # LOG [FOLDER]
+{
+	local probe=${2:-$cache}/.probe.$$ status
+
+	! grep -q 'No space left on device' "$1" 2>/dev/null || return 0
+	head -c 1M /dev/zero 2>/dev/null >"$probe"
+	status=$?
+	rm -f "$probe"
+	((status))
+}
 
 # Keeps the newest COUNT entries of a folder.
 prune() # FOLDER COUNT

@@ -169,7 +169,7 @@ qemu_args() # HOST; sets args
 			-device "virtio-blk-pci,drive=vd$i")
 	done
 	if ((hosts == 2)); then
-		args+=(-netdev "stream,id=net,server=$( ((host)) && echo off || echo on),addr.type=unix,addr.path=$job/net"
+		args+=(-netdev "stream,id=net,server=off,addr.type=fd,addr.str=4"
 			-device "virtio-net-pci,netdev=net,mac=52:54:00:00:77:0$((host + 1)),romfile=")
 	fi
 }

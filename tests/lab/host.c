@@ -14,7 +14,8 @@
  *	pipe		nobody reads the output any more
  *	signal N	this program was told to stop
  *
- * QEMU finds its end of the virtio port's socket as descriptor 3.  No QEMU outlives this
+ * QEMU finds its end of the virtio port's socket as descriptor 3, and, of two guests, its end of
+ * the socket that joins their network devices as descriptor 4.  No QEMU outlives this
  * program, and this program does not outlive its parent.
  */
 #define _GNU_SOURCE
@@ -117,7 +118,21 @@ static void redirect(int fd, const char *path, int flags)
 	}
 }
 
-static void start_guest(struct guest *g, char **args)
+/* Descriptors FROM[0] and FROM[1] (if not -1) become 3 and 4 of the program to be executed. */
+static void hand_over(const int *from)
+{
+	int high[2];
+
+	for (int i = 0; i < 2; i++)
+		high[i] = from[i] < 0 ? -1 : fcntl(from[i], F_DUPFD, 5);
+	for (int i = 0; i < 2; i++)
+		if (high[i] >= 0) {
+			dup2(high[i], 3 + i);
+			close(high[i]);
+		}
+}
+
+static void start_guest(struct guest *g, int net, char **args)
 {
 	pid_t parent = getpid();
 	sigset_t none;
@@ -135,10 +150,7 @@ static void start_guest(struct guest *g, char **args)
 		setsid();
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		if (sv[1] == 3)
-			fcntl(3, F_SETFD, 0);
-		else
-			dup2(sv[1], 3);
+		hand_over((int []){ sv[1], net });
 		/* stdin, stdout and stderr are not QEMU's */
 		redirect(0, "/dev/null", O_RDONLY);
 		redirect(1, log_path, O_WRONLY | O_CREAT | O_APPEND);
@@ -494,6 +506,7 @@ int main(int argc, char **argv)
 {
 	pid_t parent = getppid();
 	const char *result;
+	int net[2] = { -1, -1 };
 	int opt;
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -523,10 +536,16 @@ int main(int argc, char **argv)
 		argv[i] = NULL;
 		nr_guests++;
 	}
+	if (nr_guests == 2 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, net))
+		err(1, "socketpair");
 	for (int i = optind, n = 0; n < nr_guests; n++) {
-		start_guest(&guests[n], argv + i + 1);
+		start_guest(&guests[n], net[n], argv + i + 1);
 		while (++i < argc && argv[i])
 			;
+	}
+	if (nr_guests == 2) {
+		close(net[0]);
+		close(net[1]);
 	}
 	if (tty)
 		raw_tty();

@@ -89,10 +89,10 @@ unpack_source() # sets pristine
 	if [[ ! -d $pristine ]]; then
 		need_space 3500 "$cache" "the kernel source"
 		rm -rf "$cache/src/unpacking"
-		mkdir "$cache/src/unpacking"
+		mkdir "$cache/src/unpacking" || die "no disk space in $cache: free some or set XDG_CACHE_HOME"
 		progress "unpacking $source_package $version"
 		if ! await tar -C "$cache/src/unpacking" --strip-components=1 -xJf "$source_tarball" 2>"$log"; then
-			rm -rf "$cache/src/unpacking"
+			temporary+=("$cache/src/unpacking")
 			! no_space_in "$log" ||
 				die "no disk space in $cache for the kernel source: free 3.5 GiB or set XDG_CACHE_HOME"
 			die "cannot unpack $source_tarball: $(tail -n 1 "$log")"

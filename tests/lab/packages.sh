@@ -61,7 +61,7 @@ fetch_packages() # of install_packages: missing, as_root, log
 		unknown=$(sed -n 's/^E: Unable to locate package //p; s/^E: Package .\(.*\). has no installation candidate/\1/p' "$log" | paste -sd ' ')
 		if [[ $unknown ]]; then
 			die "apt knows no package $unknown: add Debian's main and security suites to its sources (log: $log)"
-		elif no_space_in "$log" || grep -q "don't have enough free space" "$log"; then
+		elif grep -q "No space left on device\|don't have enough free space" "$log"; then
 			die "no disk space for packages: free some (log: $log)"
 		elif grep -Eq 'Temporary failure resolving|Could not resolve|Could not connect|Network is unreachable|Failed to fetch' "$log"; then
 			die "no network: cannot fetch ${missing[*]}; connect and run again (log: $log)"

@@ -22,7 +22,7 @@ build_programs()
 
 programs_failed() # LOG
 {
-	! no_space_in "$1" || die "no disk space in $top/build: free some (log: $1)"
+	! no_space_in "$1" "$top" || die "no disk space in $top/build: free some (log: $1)"
 	! grep -q 'does not match the source\|is different than the directory' "$1" ||
 		die "$top/build belongs to another folder: remove it and run again"
 	die "building the programs failed: $(grep -m 1 -E 'rror' "$1") (log: $1)"
@@ -173,8 +173,8 @@ unit_task() # NAME...
 
 shell_task()
 {
-	if await shellcheck -x "$top/pinverbs" "$top/.ci/run" "$top/kernel-patches/check" \
-		"$lab/guest-init" "$lab/format-disks" "$lab"/inside/* "$lab"/self/* >"$log/shellcheck"; then
+	if await shellcheck -x -P "$top" -P "$lab" "$top/pinverbs" "$top/.ci/run" "$top/kernel-patches/check" \
+		"$lab/guest-init" "$lab/format-disks" "$lab"/inside/* "$lab/self.sh" "$lab"/self/* >"$log/shellcheck"; then
 		pass shellcheck
 	else
 		fail shellcheck <"$log/shellcheck"
