@@ -127,6 +127,29 @@ apply_series() # FOLDER
 	done
 }
 
+# Flavours test and stock have one configuration: the first tree starts the second, where make
+# then builds only what the series touches.  What make made has one link, source has two.
+copy_objects() # TREE
+{
+	local from
+
+	case $1 in
+	*/stock) from=${1%/*}/test ;;
+	*/test) from=${1%/*}/stock ;;
+	*) return ;;
+	esac
+	[[ -e $from/vmlinux && $(<"$from/.pinverbs-version") == "$version" ]] || return 0
+	(
+		exec {fd}>>"$cache/locks/kernel-${from##*/}"
+		flock -n "$fd" || exit 0
+		cd "$from" || exit 1
+		find . -type f -links 1 ! -name 'vmlinux*' ! -name '*.a' -print0 |
+			tar --null -T - -cf - | tar -C "$1.new" -xf -
+	) || die "no disk space in $cache for the kernel build: free some or set XDG_CACHE_HOME"
+	# tools/ names its files by absolute paths
+	find "$1.new/tools" -name '.*.cmd' -links 1 -exec sed -i "s,$from/,$1/,g" {} +
+}
+
 # Brings the tree of a flavour to the series, changing no file that is right already: what make
 # built before stays valid.
 update_tree() # TREE
@@ -134,11 +157,13 @@ update_tree() # TREE
 	local tree=$1 patched file
 
 	if [[ ! -e $tree/.pinverbs-version || $(<"$tree/.pinverbs-version") != "$version" ]]; then
-		rm -rf "$tree"
+		rm -rf "$tree" "$tree.new"
 		progress "copying the kernel source"
-		await cp -al "$pristine" "$tree.new" || die "cannot copy the kernel source to $tree"
+		await cp -al "$pristine" "$tree.new" ||
+			die "no disk space in $cache for the kernel source: free some or set XDG_CACHE_HOME"
+		echo "$version" >"$tree.new/.pinverbs-version"
+		copy_objects "$tree"
 		mv "$tree.new" "$tree"
-		echo "$version" >"$tree/.pinverbs-version"
 	fi
 	scratch
 	patched=$REPLY
