@@ -61,4 +61,10 @@ int failed(const char *object, const char *operation, const char *remedy);
 int await_completion(struct rdma_cm_id *id, struct ibv_cq *cq,
 		     struct ibv_comp_channel *channel);
 
+/*
+ * Wait until the other side ends the connection. Who has received the last message does this: a
+ * queue pair that goes at once may not have acknowledged it, and its sender would see a failure.
+ */
+void await_end(struct rdma_cm_id *id);
+
 #endif

@@ -163,6 +163,7 @@ static int ask_for_verdict(struct client *client)
 	else
 		fprintf(stderr, "filelog: %s: the server found other data\n",
 			client->address);
+	await_end(id);
 	return status;
 }
 

@@ -72,3 +72,11 @@ int await_completion(struct rdma_cm_id *id, struct ibv_cq *cq,
 	errno = ECONNABORTED;
 	return -1;
 }
+
+void await_end(struct rdma_cm_id *id)
+{
+	struct rdma_cm_event *event;
+
+	if (!rdma_get_cm_event(id->channel, &event))
+		rdma_ack_cm_event(event);
+}
