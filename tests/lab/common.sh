@@ -69,7 +69,7 @@ await()
 {
 	local pid status
 
-	setsid setpriv --pdeathsig TERM "$@" <&- &
+	setsid setpriv --pdeathsig TERM "$@" </dev/null &
 	pid=$!
 	children[$pid]=1
 	wait "$pid"

@@ -143,8 +143,8 @@ copy_objects() # TREE
 		exec {fd}>>"$cache/locks/kernel-${from##*/}"
 		flock -n "$fd" || exit 0
 		cd "$from" || exit 1
-		find . -type f -links 1 ! -name 'vmlinux*' ! -name '*.a' -print0 |
-			tar --null -T - -cf - | tar -C "$1.new" -xf -
+		find . -type f -links 1 ! -name 'vmlinux*' -print0 |
+			tar --format=posix --null -T - -cf - | tar -C "$1.new" -xf -
 	) || die "no disk space in $cache for the kernel build: free some or set XDG_CACHE_HOME"
 	# tools/ names its files by absolute paths
 	find "$1.new/tools" -name '.*.cmd' -links 1 -exec sed -i "s,$from/,$1/,g" {} +
