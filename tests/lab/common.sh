@@ -28,7 +28,7 @@ declare -a temporary=()
 
 cleanup()
 {
-	local pid
+	local pid tries
 
 	trap '' INT TERM HUP
 	for pid in "${!children[@]}"; do
@@ -37,8 +37,12 @@ cleanup()
 	for pid in "${!children[@]}"; do
 		wait "$pid" 2>/dev/null
 	done
-	# compilers and the like that make left behind
+	# what they started cleans up too, compilers or another pinverbs, and does not stay
 	for pid in "${!children[@]}"; do
+		for ((tries = 0; tries < 100; tries++)); do
+			kill -0 -- "-$pid" 2>/dev/null || continue 2
+			sleep 0.1
+		done
 		kill -KILL -- "-$pid" 2>/dev/null
 	done
 	if ((${#temporary[@]})); then
