@@ -52,8 +52,15 @@ guest_option() # OPTION VALUE
 {
 	case $1 in
 	--kernel)
-		is_flavour "$2" || usage_error "--kernel takes one of ${flavours[*]}, not '$2'"
-		flavour=$2
+		if [[ $2 == */* ]]; then
+			[[ -f $2 && -r $2 ]] || usage_error "--kernel: cannot read the image $2"
+			image=$(realpath "$2")
+			flavour=own
+		else
+			is_flavour "$2" ||
+				usage_error "--kernel takes one of ${flavours[*]} or an image's path, not '$2'"
+			flavour=$2
+		fi
 		;;
 	--timeout) number "$@" 0 9999999 && limit=$((10#$2)) ;;
 	--net)
@@ -82,7 +89,7 @@ check_guest_options()
 prepare_guest()
 {
 	install_packages
-	kernel "$flavour"
+	[[ $flavour == own ]] || kernel "$flavour"
 	tools
 	accelerator
 	disks
