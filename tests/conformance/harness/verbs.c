@@ -255,8 +255,8 @@ struct ibv_pd *v_local_pd(int ctx)
 }
 
 /* One command of the write() interface, sent through ioctl(), which any process may use. */
-static long invoke_write(int fd, uint64_t cmd, void *in, uint16_t in_len, void *out,
-			 uint16_t out_len)
+long v_local_invoke(int fd, uint64_t cmd, void *in, uint16_t in_len, void *out,
+		    uint16_t out_len)
 {
 	union {
 		struct ib_uverbs_ioctl_hdr hdr;
@@ -288,27 +288,6 @@ static long invoke_write(int fd, uint64_t cmd, void *in, uint16_t in_len, void *
 	return ioctl(fd, RDMA_VERBS_IOCTL, &req) ? -errno : 0;
 }
 
-static long rereg_access(void *buf, size_t size)
-{
-	const struct verbs_step *v = buf;
-	struct context *c = &contexts[v->ctx];
-	struct ib_uverbs_rereg_mr_resp resp;
-	struct ib_uverbs_rereg_mr in = { .mr_handle = c->mr[v->slot]->handle,
-					 .flags = IBV_REREG_MR_CHANGE_ACCESS,
-					 .access_flags = (uint32_t)v->access };
-
-	(void)size;
-	return invoke_write(c->ibv->cmd_fd, IB_USER_VERBS_CMD_REREG_MR, &in, sizeof(in),
-			    &resp, sizeof(resp));
-}
-
-long v_rereg_access(struct actor *a, const struct mr *mr, int access)
-{
-	struct verbs_step v = { .ctx = mr->ctx, .slot = mr->slot, .access = access };
-
-	return actor_call(a, rereg_access, &v, sizeof(v));
-}
-
 static long raw_reg(void *buf, size_t size)
 {
 	const struct verbs_step *v = buf;
@@ -318,8 +297,8 @@ static long raw_reg(void *buf, size_t size)
 				       .hca_va = v->addr,
 				       .pd_handle = v->handle,
 				       .access_flags = (uint32_t)v->access };
-	long ret = invoke_write(v->fd, IB_USER_VERBS_CMD_REG_MR, &in, sizeof(in), &resp,
-				sizeof(resp));
+	long ret = v_local_invoke(v->fd, IB_USER_VERBS_CMD_REG_MR, &in, sizeof(in), &resp,
+				  sizeof(resp));
 
 	(void)size;
 	return ret ? ret : (long)resp.mr_handle;
@@ -331,7 +310,8 @@ static long raw_dereg(void *buf, size_t size)
 	struct ib_uverbs_dereg_mr in = { .mr_handle = v->handle };
 
 	(void)size;
-	return invoke_write(v->fd, IB_USER_VERBS_CMD_DEREG_MR, &in, sizeof(in), NULL, 0);
+	return v_local_invoke(v->fd, IB_USER_VERBS_CMD_DEREG_MR, &in, sizeof(in), NULL,
+			      0);
 }
 
 long v_raw_reg(struct actor *a, long uverbs_fd, uint32_t pd, uint64_t addr, uint64_t len,

@@ -42,8 +42,12 @@ long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access,
 	   struct mr *mr);
 long v_dereg(struct actor *a, const struct mr *mr);
 
-/* ibv_rereg_mr() with IBV_REREG_MR_CHANGE_ACCESS; librxe does not have it, so without it. */
+/* ibv_rereg_mr(); librxe does not have it, so without a library.  See rereg.c. */
 long v_rereg_access(struct actor *a, const struct mr *mr, int access);
+/* A new range with the access that the region has, or with another; mr follows on success. */
+long v_rereg(struct actor *a, struct mr *mr, uint64_t addr, uint64_t len);
+long v_rereg_with(struct actor *a, struct mr *mr, uint64_t addr, uint64_t len,
+		  int access);
 
 /* The same without a library, on a bare uverbs descriptor; v_raw_reg() gives the MR's handle. */
 long v_raw_reg(struct actor *a, long uverbs_fd, uint32_t pd, uint64_t addr, uint64_t len,
@@ -52,6 +56,10 @@ long v_raw_dereg(struct actor *a, long uverbs_fd, uint32_t handle);
 
 /* Inside an actor's own function: the protection domain of its context. */
 struct ibv_pd *v_local_pd(int ctx);
+
+/* There too: one command of the write() interface, sent through ioctl(); 0 or -errno. */
+long v_local_invoke(int fd, uint64_t cmd, void *in, uint16_t in_len, void *out,
+		    uint16_t out_len);
 
 /* Gives both contexts a queue pair and joins them. */
 void v_connect(struct actor *a, int actx, struct actor *b, int bctx);
