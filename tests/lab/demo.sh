@@ -41,7 +41,7 @@ print_table()
 		for row in "${demo_rows[@]}"; do
 			key=${row%%$'\t'*}
 			cells=()
-			for flavour in stock test; do
+			for flavour in stock bench; do
 				for fs in xfs ext4; do
 					cells+=("$(observed "$flavour" "$fs" "$key")")
 				done
@@ -60,16 +60,16 @@ demo_main()
 	(($# == 0)) || usage_error "demo takes no argument, not '$1'"
 	install_packages
 	build_programs
-	images=([stock]=wanted [test]=wanted)
+	images=([stock]=wanted [bench]=wanted)
 	prepare_tasks
 	new_run
 	prune "$cache/runs" 60
 	progress "running both kernels"
 	start_task stock demo_task stock
 	pids[stock]=$!
-	start_task test demo_task test "${demo_examples[@]}"
-	pids[test]=$!
-	for name in stock test; do
+	start_task bench demo_task bench "${demo_examples[@]}"
+	pids[bench]=$!
+	for name in stock bench; do
 		if ! wait "${pids[$name]}"; then
 			clear_progress
 			say "the $name kernel: $(tail -n 1 "$log/$name/output")"
@@ -84,7 +84,7 @@ demo_main()
 	for name in "${demo_examples[@]}"; do
 		echo
 		echo "examples/$name on the patched kernel, XFS and ext4:"
-		sed 's/^/    /' "$log/test/out/$name"
+		sed 's/^/    /' "$log/bench/out/$name"
 	done
 	((status == 0)) || die "demo failed (logs: $log)"
 	say "done in $(elapsed "$begin") (logs: $log)"

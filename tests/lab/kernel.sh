@@ -34,9 +34,9 @@ fragments() # FLAVOUR; sets fragments
 {
 	fragments=("$top/kernel-patches/lab.config")
 	case $1 in
-	stock | test) fragments+=("$top/kernel-patches/test.config") ;;
+	stock | bench) fragments+=("$top/kernel-patches/bench.config") ;;
+	test) fragments+=("$top/kernel-patches/test.config") ;;
 	kasan) fragments+=("$top/kernel-patches/"{test,wide,kasan}.config) ;;
-	bench) fragments+=("$top/kernel-patches/bench.config") ;;
 	esac
 }
 
@@ -127,15 +127,15 @@ apply_series() # FOLDER
 	done
 }
 
-# Flavours test and stock have one configuration: the first tree starts the second, where make
+# Flavours stock and bench have one configuration: the first tree starts the second, where make
 # then builds only what the series touches.  What make made has one link, source has two.
 copy_objects() # TREE
 {
 	local from
 
 	case $1 in
-	*/stock) from=${1%/*}/test ;;
-	*/test) from=${1%/*}/stock ;;
+	*/stock) from=${1%/*}/bench ;;
+	*/bench) from=${1%/*}/stock ;;
 	*) return ;;
 	esac
 	[[ -e $from/vmlinux && $(<"$from/.pinverbs-version") == "$version" ]] || return 0

@@ -292,6 +292,27 @@ example_task() # NAME HOSTS FS
 	log_result "example.$1.$3.hosts$2"
 }
 
+# Programs that test by themselves, all in one guest.
+programs_task() # NAME...
+{
+	local name fs word
+
+	guest_defaults
+	image=${images[test]}
+	boot "$lab/inside/programs" "$top" "$@" >"$log/stderr" 2>&1
+	for name in "$@"; do
+		for fs in xfs ext4; do
+			word=$(sed -n "s/ $name\.$fs\$//p" "$PINVERBS_OUT/status" 2>/dev/null)
+			case $word in
+			ok) pass "guest.$name.$fs" ;;
+			fail) tail -n 30 "$PINVERBS_OUT/$name.$fs" | fail "guest.$name.$fs" ;;
+			*) { echo "did not run" && tail -n 5 "$log/stderr"; } | fail "guest.$name.$fs" ;;
+			esac
+		done
+	done
+	log_result guest.programs
+}
+
 # --- what there is to run
 
 plan_conformance()
@@ -326,11 +347,19 @@ plan()
 			images[test]=wanted
 		done
 	done
+	while read -r name; do
+		! selected "guest.$name" || names+=("$name")
+	done < <(sed -n '/^#/d; s/\t.*//p' "$lab/guest-programs")
+	if ((${#names[@]})); then
+		task programs programs_task "${names[@]}"
+		images[test]=wanted
+	fi
 	for name in "$lab"/self/*; do
 		selected "lab.${name##*/}" || continue
 		task "lab.${name##*/}" self_task "${name##*/}"
 		images[stock]=wanted
 	done
+	names=()
 	while read -r name; do
 		! selected "$name" || names+=("$name")
 	done < <(ctest --test-dir "$top/build" -N | sed -n 's/^ *Test *#[0-9]*: //p')
@@ -344,7 +373,7 @@ prepare_tasks()
 {
 	local f
 
-	for f in stock test; do
+	for f in stock bench test; do
 		[[ ${images[$f]-} ]] || continue
 		kernel "$f"
 		images[$f]=$image
