@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Completion queues: making, resizing and polling them. */
+#include <config.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cq.h"
+#include "pinrxe.h"
+#include "pinrxe-abi.h"
+
+/* The kernel writes completions as uverbs defines them: what ibv_poll_cq() hands out. */
+static_assert(offsetof(struct ib_uverbs_wc, wr_id) == offsetof(struct ibv_wc, wr_id), "wc");
+static_assert(offsetof(struct ib_uverbs_wc, status) == offsetof(struct ibv_wc, status), "wc");
+static_assert(offsetof(struct ib_uverbs_wc, opcode) == offsetof(struct ibv_wc, opcode), "wc");
+static_assert(offsetof(struct ib_uverbs_wc, vendor_err) ==
+		      offsetof(struct ibv_wc, vendor_err), "wc");
+static_assert(offsetof(struct ib_uverbs_wc, byte_len) == offsetof(struct ibv_wc, byte_len),
+	      "wc");
+static_assert(offsetof(struct ib_uverbs_wc, ex) == offsetof(struct ibv_wc, imm_data), "wc");
+static_assert(offsetof(struct ib_uverbs_wc, qp_num) == offsetof(struct ibv_wc, qp_num), "wc");
+static_assert(offsetof(struct ib_uverbs_wc, src_qp) == offsetof(struct ibv_wc, src_qp), "wc");
+static_assert(offsetof(struct ib_uverbs_wc, wc_flags) == offsetof(struct ibv_wc, wc_flags),
+	      "wc");
+static_assert(offsetof(struct ib_uverbs_wc, pkey_index) ==
+		      offsetof(struct ibv_wc, pkey_index), "wc");
+static_assert(offsetof(struct ib_uverbs_wc, slid) == offsetof(struct ibv_wc, slid), "wc");
+static_assert(offsetof(struct ib_uverbs_wc, sl) == offsetof(struct ibv_wc, sl), "wc");
+static_assert(offsetof(struct ib_uverbs_wc, dlid_path_bits) ==
+		      offsetof(struct ibv_wc, dlid_path_bits), "wc");
+static_assert(sizeof(struct ib_uverbs_wc) == sizeof(struct ibv_wc), "wc");
+
+static struct pinrxe_cq *new_cq(struct ibv_context *context, int cqe,
+				struct ibv_comp_channel *channel, int vector, bool one_thread)
+{
+	struct pinrxe_create_cq_cmd_resp resp = {};
+	struct pinrxe_create_cq_cmd cmd = {};
+	struct pinrxe_cq *cq;
+	int err;
+
+	cq = calloc(1, sizeof(*cq));
+	if (!cq)
+		return NULL;
+	pinrxe_lock_init(&cq->lock, one_thread);
+	err = ibv_cmd_create_cq(context, cqe, channel, vector, &cq->vcq.cq, &cmd.ibv_cmd,
+				sizeof(cmd), &resp.ibv_resp, sizeof(resp));
+	if (err)
+		goto free_cq;
+	err = pinrxe_ring_map(&cq->ring, context->cmd_fd, &resp.mi, sizeof(struct ib_uverbs_wc));
+	if (err) {
+		pinrxe_err(context, "cannot map the ring of a CQ of %d entries: %s\n", cqe,
+			   strerror(err));
+		ibv_cmd_destroy_cq(&cq->vcq.cq);
+		goto free_cq;
+	}
+	return cq;
+
+free_cq:
+	free(cq);
+	errno = err;
+	return NULL;
+}
+
+struct ibv_cq *pinrxe_create_cq(struct ibv_context *context, int cqe,
+				struct ibv_comp_channel *channel, int vector)
+{
+	struct pinrxe_cq *cq = new_cq(context, cqe, channel, vector, false);
+
+	return cq ? &cq->vcq.cq : NULL;
+}
+
+struct ibv_cq_ex *pinrxe_create_cq_ex(struct ibv_context *context,
+				      struct ibv_cq_init_attr_ex *attr)
+{
+	bool one_thread = false;
+	struct pinrxe_cq *cq;
+
+	/* no time stamps, VLAN, flow tags and tag matching in Soft-RoCE */
+	if (!check_comp_mask(attr->comp_mask,
+			     IBV_CQ_INIT_ATTR_MASK_FLAGS | IBV_CQ_INIT_ATTR_MASK_PD) ||
+	    !check_comp_mask(attr->wc_flags, IBV_WC_STANDARD_FLAGS)) {
+		errno = EOPNOTSUPP;
+		return NULL;
+	}
+	if (attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_FLAGS) {
+		/* the kernel stops at a full ring: overruns cannot be ignored */
+		if (attr->flags & ~IBV_CREATE_CQ_ATTR_SINGLE_THREADED) {
+			errno = EOPNOTSUPP;
+			return NULL;
+		}
+		one_thread = attr->flags & IBV_CREATE_CQ_ATTR_SINGLE_THREADED;
+	}
+	if (attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_PD) {
+		if (!attr->parent_domain || !to_pd(attr->parent_domain)->contained) {
+			errno = EINVAL;
+			return NULL;
+		}
+		one_thread |= pinrxe_single_threaded(attr->parent_domain);
+	}
+	cq = new_cq(context, attr->cqe, attr->channel, attr->comp_vector, one_thread);
+	if (!cq)
+		return NULL;
+	pinrxe_fill_cq_ex(cq, attr->wc_flags);
+	return &cq->vcq.cq_ex;
+}
+
+/*
+ * A thread may be about to look at the header of a ring that has been replaced, so its
+ * address must stay good. The kernel's page is exchanged for one of ours, and that holds
+ * the link to the next of them.
+ */
+struct retired {
+	struct retired *next;
+};
+
+static void retire_ring(struct pinrxe_cq *cq, const struct pinrxe_ring *old)
+{
+	struct retired *page = (void *)old->buf;
+	size_t length = sysconf(_SC_PAGESIZE);
+
+	if (old->size > length)
+		munmap((uint8_t *)page + length, old->size - length);
+	/* should it fail, the kernel's page, which it uses no more, serves as well */
+	mmap(page, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	page->next = cq->retired;
+	cq->retired = page;
+}
+
+static void free_retired(struct retired *page)
+{
+	struct retired *next;
+
+	for (; page; page = next) {
+		next = page->next;
+		munmap(page, sysconf(_SC_PAGESIZE));
+	}
+}
+
+/*
+ * The kernel moves what is left to the new ring, from our consumer index on, so no other
+ * thread may poll meanwhile: the lock is held throughout.
+ */
+int pinrxe_resize_cq(struct ibv_cq *base, int cqe)
+{
+	struct pinrxe_resize_cq_cmd_resp resp = {};
+	struct pinrxe_resize_cq_cmd cmd = {};
+	struct pinrxe_cq *cq = to_cq(base);
+	struct ibv_context *context = base->context;
+	struct pinrxe_ring old;
+	size_t size;
+	void *area;
+	int err;
+
+	if (cqe <= 0)
+		return EINVAL;
+	pinrxe_lock(&cq->lock);
+	err = pinrxe_ring_reserve(&cq->ring, cqe, &area, &size);
+	if (err)
+		goto unlock;
+	err = ibv_cmd_resize_cq(base, cqe, &cmd.ibv_cmd, sizeof(cmd), &resp.ibv_resp,
+				sizeof(resp));
+	if (err) {
+		pinrxe_ring_release(area, size);
+		goto unlock;
+	}
+	err = pinrxe_ring_replace(&cq->ring, context->cmd_fd, &resp.mi, area, size, &old);
+	if (err) {
+		pinrxe_err(context, "CQ lost: cannot map its new ring: %s\n", strerror(err));
+		goto unlock;
+	}
+	/* the kernel numbers the entries of a new ring from 0 */
+	pinrxe_cq_set_own(cq, 0);
+	retire_ring(cq, &old);
+unlock:
+	pinrxe_unlock(&cq->lock);
+	return err;
+}
+
+int pinrxe_destroy_cq(struct ibv_cq *base)
+{
+	struct pinrxe_cq *cq = to_cq(base);
+	int err = ibv_cmd_destroy_cq(base);
+
+	if (err)
+		return err;
+	pinrxe_ring_unmap(&cq->ring);
+	free_retired(cq->retired);
+	free(cq);
+	return 0;
+}
+
+int pinrxe_poll_cq(struct ibv_cq *base, int n, struct ibv_wc *wc)
+{
+	struct pinrxe_cq *cq = to_cq(base);
+	struct pinrxe_ring *ring = &cq->ring;
+	uint32_t producer, consumer;
+	int i;
+
+	if (pinrxe_cq_seems_empty(cq))
+		return 0;
+	pinrxe_lock(&cq->lock);
+	consumer = ring->own;
+	producer = pinrxe_load_index(&ring->buf->producer_index) & ring->mask;
+	for (i = 0; i < n && consumer != producer; i++) {
+		memcpy(&wc[i], pinrxe_slot(ring, consumer), sizeof(*wc));
+		consumer = pinrxe_next(ring, consumer);
+	}
+	if (i) {
+		pinrxe_cq_set_own(cq, consumer);
+		pinrxe_store_index(&ring->buf->consumer_index, consumer);
+	}
+	pinrxe_unlock(&cq->lock);
+	return i;
+}

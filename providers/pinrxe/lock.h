@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The lock of a ring's user-space end: held for some tens of instructions and never over a
+ * system call, except by a resize. Where the application has promised one thread (thread
+ * domain, single-threaded CQ) it does nothing.
+ *
+ * A waiter gives its CPU away after a few tries: the holder may have been preempted, and on
+ * a machine with fewer CPUs than threads only the scheduler can let it go on.
+ */
+#ifndef PINRXE_LOCK_H
+#define PINRXE_LOCK_H
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <util/compiler.h>
+
+struct pinrxe_lock {
+	atomic_bool held;
+	bool unneeded;
+};
+
+static inline void pinrxe_lock_init(struct pinrxe_lock *lock, bool unneeded)
+{
+	atomic_init(&lock->held, false);
+	lock->unneeded = unneeded;
+}
+
+void pinrxe_lock_wait(struct pinrxe_lock *lock);
+
+static inline void pinrxe_lock(struct pinrxe_lock *lock)
+{
+	if (lock->unneeded)
+		return;
+	if (unlikely(atomic_exchange_explicit(&lock->held, true, memory_order_acquire)))
+		pinrxe_lock_wait(lock);
+}
+
+/* Needs no look at "unneeded": the store does no harm. */
+static inline void pinrxe_unlock(struct pinrxe_lock *lock)
+{
+	atomic_store_explicit(&lock->held, false, memory_order_release);
+}
+
+#endif

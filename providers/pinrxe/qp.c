@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Making, changing and destroying queue pairs. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pinrxe-abi.h"
+#include "send.h"
+
+static uint32_t opcodes_of(enum ibv_qp_type type)
+{
+	switch (type) {
+	case IBV_QPT_RC:
+		return PINRXE_RC_OPCODES;
+	case IBV_QPT_UC:
+		return PINRXE_UC_OPCODES;
+	case IBV_QPT_UD:
+		return PINRXE_UD_OPCODES;
+	default:
+		return 0;
+	}
+}
+
+static size_t send_slot_size(const struct pinrxe_qp *qp)
+{
+	size_t sge = (size_t)qp->max_sge * sizeof(struct rxe_sge);
+
+	return sizeof(struct rxe_send_wqe) + (sge > qp->max_inline ? sge : qp->max_inline);
+}
+
+static int map_rings(struct pinrxe_qp *qp, const struct pinrxe_create_qp_cmd_resp *resp,
+		     bool has_rq)
+{
+	int fd = qp->vqp.qp.context->cmd_fd;
+	int err;
+
+	err = pinrxe_ring_map(&qp->sq, fd, &resp->sq_mi, send_slot_size(qp));
+	if (err || !has_rq)
+		return err;
+	err = pinrxe_ring_map(&qp->rq.ring, fd, &resp->rq_mi,
+			      pinrxe_recv_slot_size(qp->rq.max_sge));
+	if (err)
+		pinrxe_ring_unmap(&qp->sq);
+	return err;
+}
+
+/* A POST_SEND of no work requests; made once, since it is the same every time. */
+static void make_doorbell(struct pinrxe_qp *qp)
+{
+	qp->doorbell = (struct pinrxe_doorbell){
+		.hdr = { .command = IB_USER_VERBS_CMD_POST_SEND,
+			 .in_words = sizeof(qp->doorbell) / 4,
+			 .out_words = sizeof(qp->doorbell_resp) / 4 },
+		.cmd = { .response = (uintptr_t)&qp->doorbell_resp,
+			 .qp_handle = qp->vqp.qp.handle,
+			 .wqe_size = sizeof(struct ib_uverbs_send_wr) },
+	};
+}
+
+static struct pinrxe_qp *new_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
+{
+	struct pinrxe_create_qp_cmd_resp resp = {};
+	struct ibv_create_qp cmd;
+	struct pinrxe_qp *qp;
+	int err;
+
+	if (!opcodes_of(attr->qp_type)) {
+		errno = EOPNOTSUPP;
+		return NULL;
+	}
+	qp = calloc(1, sizeof(*qp));
+	if (!qp)
+		return NULL;
+	err = ibv_cmd_create_qp(pd, &qp->vqp.qp, attr, &cmd, sizeof(cmd), &resp.ibv_resp,
+				sizeof(resp));
+	if (err)
+		goto free_qp;
+	qp->opcodes = opcodes_of(attr->qp_type);
+	qp->ud = attr->qp_type == IBV_QPT_UD;
+	qp->max_sge = attr->cap.max_send_sge;
+	qp->max_inline = attr->cap.max_inline_data;
+	qp->rq.max_sge = attr->cap.max_recv_sge;
+	pinrxe_lock_init(&qp->sq_lock, pinrxe_single_threaded(pd));
+	pinrxe_lock_init(&qp->rq.lock, pinrxe_single_threaded(pd));
+	make_doorbell(qp);
+	err = map_rings(qp, &resp, !attr->srq);
+	if (err) {
+		pinrxe_err(pd->context, "cannot map the rings of a QP: %s\n", strerror(err));
+		ibv_cmd_destroy_qp(&qp->vqp.qp);
+		goto free_qp;
+	}
+	return qp;
+
+free_qp:
+	free(qp);
+	errno = err;
+	return NULL;
+}
+
+struct ibv_qp *pinrxe_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
+{
+	struct pinrxe_qp *qp = new_qp(pd, attr);
+
+	return qp ? &qp->vqp.qp : NULL;
+}
+
+struct ibv_qp *pinrxe_create_qp_ex(struct ibv_context *context,
+				   struct ibv_qp_init_attr_ex *attr)
+{
+	struct ibv_qp_init_attr basic = {
+		.qp_context = attr->qp_context,
+		.send_cq = attr->send_cq,
+		.recv_cq = attr->recv_cq,
+		.srq = attr->srq,
+		.cap = attr->cap,
+		.qp_type = attr->qp_type,
+		.sq_sig_all = attr->sq_sig_all,
+	};
+	bool extended = attr->comp_mask & IBV_QP_INIT_ATTR_SEND_OPS_FLAGS;
+	struct pinrxe_qp *qp;
+	uint32_t opcodes = opcodes_of(attr->qp_type);
+
+	(void)context;
+	if (!check_comp_mask(attr->comp_mask,
+			     IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_CREATE_FLAGS |
+				     IBV_QP_INIT_ATTR_SEND_OPS_FLAGS) ||
+	    (attr->comp_mask & IBV_QP_INIT_ATTR_CREATE_FLAGS && attr->create_flags) ||
+	    (extended && !pinrxe_qp_ex_possible(opcodes, attr->send_ops_flags))) {
+		errno = EOPNOTSUPP;
+		return NULL;
+	}
+	if (!(attr->comp_mask & IBV_QP_INIT_ATTR_PD) || !attr->pd) {
+		errno = EINVAL;
+		return NULL;
+	}
+	qp = new_qp(attr->pd, &basic);
+	if (!qp)
+		return NULL;
+	attr->cap = basic.cap;
+	if (extended)
+		pinrxe_fill_qp_ex(qp, attr->send_ops_flags);
+	return &qp->vqp.qp;
+}
+
+/*
+ * Rings are not reset with the QP: the kernel gives back what is in them and both sides go
+ * on from where they are.
+ */
+int pinrxe_modify_qp(struct ibv_qp *base, struct ibv_qp_attr *attr, int mask)
+{
+	/* libibverbs updates it later */
+	enum ibv_qp_state old = base->state;
+	struct ibv_modify_qp cmd;
+	int err = ibv_cmd_modify_qp(base, attr, mask, &cmd, sizeof(cmd));
+
+	/* requests posted while the send queue was drained: the kernel does not look by itself */
+	if (!err && mask & IBV_QP_STATE && attr->qp_state == IBV_QPS_RTS && old == IBV_QPS_SQD)
+		pinrxe_ring_doorbell(to_qp(base));
+	return err;
+}
+
+int pinrxe_query_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask,
+		    struct ibv_qp_init_attr *init)
+{
+	struct ibv_query_qp cmd;
+
+	return ibv_cmd_query_qp(qp, attr, mask, init, &cmd, sizeof(cmd));
+}
+
+int pinrxe_destroy_qp(struct ibv_qp *base)
+{
+	struct pinrxe_qp *qp = to_qp(base);
+	int err = ibv_cmd_destroy_qp(base);
+
+	if (err)
+		return err;
+	pinrxe_ring_unmap(&qp->sq);
+	pinrxe_ring_unmap(&qp->rq.ring);
+	free(qp);
+	return 0;
+}
