@@ -99,7 +99,7 @@ static void run_current(void)
 		out.text[strcspn(out.text, "\n")] = '\0';
 		printf("ok %u - %s # SKIP %s\n", number, c->name, out.text);
 		skipped++;
-	} else if (out.verdict == FAILED) {
+	} else if (out.verdict != PASSED) {
 		printf("not ok %u - %s # %s\n", number, c->name, c->rules);
 		print_indented(out.text);
 		failed++;

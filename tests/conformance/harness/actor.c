@@ -20,6 +20,7 @@
 
 #include "actor.h"
 #include "check.h"
+#include "task.h"
 
 #define ACTORS_MAX 16
 
@@ -123,7 +124,7 @@ static long do_call(struct step *s)
 }
 
 /* The child serves on the socket that came with the step. */
-static long do_fork(int *sock, int child_sock)
+static long do_fork(int *sock, int child_sock, const void *name)
 {
 	pid_t pid = fork();
 
@@ -132,6 +133,7 @@ static long do_fork(int *sock, int child_sock)
 	if (!pid) {
 		close(*sock);
 		*sock = child_sock;
+		prctl(PR_SET_NAME, name);
 		return 0;
 	}
 	close(child_sock);
@@ -171,7 +173,7 @@ static long do_step(struct step *s, int *sock, int fd)
 	case STEP_CALL:
 		return do_call(s);
 	case STEP_FORK:
-		return do_fork(sock, fd);
+		return do_fork(sock, fd, s->data);
 	case STEP_EXEC:
 		return do_exec(*sock);
 	case STEP_SEND:
@@ -214,38 +216,9 @@ bool actor_main(int argc, char **argv)
 
 /* ---- the director's side ---- */
 
-static void read_proc(pid_t pid, const char *file, char *buf, size_t len)
-{
-	char path[64];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, buf, len - 1);
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		n = snprintf(buf, len, "unknown");
-	buf[n] = '\0';
-}
-
-void task_describe(pid_t pid, char *buf, size_t len)
-{
-	char stat[512], wchan[128], stack[1024];
-	const char *state;
-
-	read_proc(pid, "stat", stat, sizeof(stat));
-	read_proc(pid, "wchan", wchan, sizeof(wchan));
-	read_proc(pid, "stack", stack, sizeof(stack));
-	state = strrchr(stat, ')');
-	snprintf(buf, len, "pid %d, state %c, in %s, stack:\n%s", pid,
-		 state && state[1] ? state[2] : '?', wchan, stack);
-}
-
 static struct step *step_buf(int kind, int64_t nr)
 {
-	static struct step s;
+	static __thread struct step s; /* steps of several actors may run at once */
 
 	memset(&s, 0, STEP_HEAD);
 	s.kind = kind;
@@ -253,10 +226,16 @@ static struct step *step_buf(int kind, int64_t nr)
 	return &s;
 }
 
+__thread void (*actor_gate)(void);
+
 static void step_send(struct actor *a, const struct step *s, int fd)
 {
+	void (*gate)(void) = actor_gate;
 	int err;
 
+	actor_gate = NULL;
+	if (gate)
+		gate();
 	if (a->busy)
 		broken("%s: a step was sent before the previous one answered", a->name);
 	err = msg_send(a->sock, s, STEP_HEAD + s->data_len, fd);
@@ -265,26 +244,54 @@ static void step_send(struct actor *a, const struct step *s, int fd)
 	a->busy = true;
 }
 
-static long step_result(struct actor *a, struct step *s, int deadline_ms)
+/*
+ * Waits for the answer.  A task that sleeps for the whole deadline without running once has failed
+ * at once; one that runs may take four times as long.
+ */
+static void await_answer(struct actor *a, int deadline_ms)
 {
+	struct deadline by = deadline_in(4 * deadline_ms);
 	struct pollfd p = { .fd = a->sock, .events = POLLIN };
+	struct task_watch watch = { 0 };
 	char where[2048];
-	ssize_t n;
-	int fd, r;
+	int r, look = 20;
 
-	do
-		r = poll(&p, 1, deadline_ms);
-	while (r < 0 && errno == EINTR);
-	if (r == 0) {
+	for (;;) {
+		r = poll(&p, 1, look);
+		if (r > 0)
+			return;
+		look = look < 500 ? 2 * look : 500;
+		if (r < 0 || (task_blocked_ms(a->pid, &watch) < deadline_ms &&
+			      !deadline_over(&by)))
+			continue;
 		task_describe(a->pid, where, sizeof(where));
 		fail_now("%s: still blocked after %d ms: %s", a->name, deadline_ms,
 			 where);
 	}
+}
+
+static long step_result(struct actor *a, struct step *s, int deadline_ms)
+{
+	ssize_t n;
+	int fd;
+
+	await_answer(a, deadline_ms);
 	n = msg_recv(a->sock, s, sizeof(*s), &fd);
 	if (n <= 0)
-		fail_now("%s (pid %d): died instead of answering", a->name, a->pid);
+		broken("%s (pid %d): died instead of answering", a->name, a->pid);
 	a->busy = false;
 	return s->result;
+}
+
+bool actor_blocks(struct actor *a)
+{
+	struct deadline by = deadline_in(STEP_DEADLINE_MS);
+	struct task_watch watch = { 0 };
+
+	while (a->busy && deadline_wait(&by))
+		if (task_blocked_ms(a->pid, &watch) >= 100)
+			return a->busy;
+	return false;
 }
 
 static long step_do(struct actor *a, struct step *s, int fd)
@@ -331,6 +338,7 @@ struct actor *actor_start(const char *name)
 
 		/* An actor that outlived the director would keep its leases. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_NAME, name);
 		for (i = 0; i < nr_actors; i++) {
 			close(actors[i].sock);
 			close(actors[i].pidfd);
@@ -360,6 +368,8 @@ struct actor *actor_fork(struct actor *parent, const char *name)
 	long pid;
 
 	socket_pair(sv);
+	snprintf((char *)s->data, 16, "%s", name);
+	s->data_len = 16;
 	pid = step_do(parent, s, sv[1]);
 	if (pid < 0)
 		broken("%s: fork: %s", parent->name, errno_name((int)-pid));

@@ -24,7 +24,7 @@ struct actor {
 	pid_t pid;
 	int pidfd;
 	int sock;
-	bool busy; /* a step was sent and has not answered */
+	_Atomic bool busy; /* a step was sent and has not answered */
 };
 
 /* One argument of a system call made by an actor. */
@@ -83,8 +83,11 @@ long actor_send_fd(struct actor *from, int fd, struct actor *to);
 /* How long a step may take before it counts as blocked. */
 #define STEP_DEADLINE_MS 8000
 
-/* State, wait channel and stack of a task, for the diagnostics of a blocked step. */
-void task_describe(pid_t pid, char *buf, size_t len);
+/* True once the step that an actor is in is seen to sleep; false if it ends, or runs for long. */
+bool actor_blocks(struct actor *a);
+
+/* Called once before the next step of this thread is sent: where several threads meet. */
+extern __thread void (*actor_gate)(void);
 
 /* True if the program was started as an actor's fresh image; then it served and must exit. */
 bool actor_main(int argc, char **argv);

@@ -26,14 +26,16 @@
 #include "check.h"
 #include "files.h"
 #include "kmsg.h"
+#include "task.h"
 
 /* Shared with the process of the running check. */
 struct report {
 	bool finished;
 	bool failed;
+	bool broken;
 	bool skipped;
 	unsigned int nr_processes;
-	pid_t process[16];
+	pid_t process[64];
 	unsigned int nr_settings;
 	struct {
 		char path[128], old[64];
@@ -194,7 +196,7 @@ void fail_now(const char *fmt, ...)
 
 void broken(const char *fmt, ...)
 {
-	report->failed = true;
+	report->broken = true;
 	END_CHECK("broken test: ");
 }
 
@@ -217,10 +219,15 @@ struct deadline deadline_in(int ms)
 	return (struct deadline){ now_ns() + ms * 1000000LL };
 }
 
+bool deadline_over(const struct deadline *d)
+{
+	return now_ns() >= d->end_ns;
+}
+
 bool deadline_wait(struct deadline *d)
 {
 	poll(NULL, 0, 5);
-	return now_ns() < d->end_ns;
+	return !deadline_over(d);
 }
 
 const char *check_dir(void)
@@ -230,8 +237,8 @@ const char *check_dir(void)
 
 const char *in_dir(const char *name)
 {
-	static char path[32][512];
-	static unsigned int next;
+	static __thread char path[32][512];
+	static __thread unsigned int next;
 
 	next = (next + 1) % 32;
 	snprintf(path[next], sizeof(path[next]), "%s/%s", dir, name);
@@ -383,11 +390,14 @@ static void run_body(void (*run)(void))
 
 static void judge(struct outcome *out)
 {
-	if (!report->finished && !report->failed && !report->skipped) {
-		report->failed = true;
+	if (!report->finished && !report->failed && !report->broken && !report->skipped) {
+		report->broken = true;
 		report_line("broken test: died before its end\n");
 	}
-	out->verdict = report->failed ? FAILED : report->skipped ? SKIPPED : PASSED;
+	out->verdict = report->broken	? BROKEN
+		       : report->failed	 ? FAILED
+		       : report->skipped ? SKIPPED
+					 : PASSED;
 	memcpy(out->text, report->text, sizeof(out->text));
 	out->text[sizeof(out->text) - 1] = '\0';
 }
@@ -441,7 +451,7 @@ void check_run(const struct check *c, const char *below, int limit_ms,
 	kmsg_mark(c->name);
 	run_director(c->run, below, limit_ms);
 	if (kmsg_findings(log, sizeof(log))) {
-		report->failed = true;
+		report->broken = !report->failed;
 		report_line("kernel log:\n%s", log);
 	}
 	judge(out);

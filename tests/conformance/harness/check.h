@@ -85,6 +85,7 @@ struct deadline {
 };
 
 struct deadline deadline_in(int ms);
+bool deadline_over(const struct deadline *d);
 bool deadline_wait(struct deadline *d); /* false once it has passed */
 
 bool expect_result(const char *file, int line, const char *step, int want, long got);
@@ -118,6 +119,7 @@ struct outcome {
 	enum {
 		PASSED,
 		FAILED,
+		BROKEN, /* the test itself could not work, or the kernel complained */
 		SKIPPED
 	} verdict;
 	char text[16384]; /* one finding per line, or the reason of a skip */

@@ -62,19 +62,24 @@ const char *make_sparse_file(const char *name, uint64_t size)
 
 const char *make_file(const char *name, uint64_t size)
 {
+	return make_file_with(name, size, FILE_SEED);
+}
+
+const char *make_file_with(const char *name, uint64_t size, uint64_t seed)
+{
 	const char *path = full_path(name);
 	int fd = open_new(path, size);
 	unsigned char buf[KiB(64)];
 	uint64_t pos;
 
-	for (pos = 0; pos < size; pos += sizeof(buf)) {
+	for (pos = 0; seed && pos < size; pos += sizeof(buf)) {
 		size_t n = size - pos < sizeof(buf) ? size - pos : sizeof(buf);
 
-		pattern_fill(buf, n, FILE_SEED, pos);
+		pattern_fill(buf, n, seed, pos);
 		if (pwrite(fd, buf, n, (off_t)pos) != (ssize_t)n)
 			broken("%s: cannot write: %s", path, errno_name(errno));
 	}
-	if (fsync(fd))
+	if (seed && fsync(fd))
 		broken("%s: fsync: %s", path, errno_name(errno));
 	close(fd);
 	return path;
@@ -104,6 +109,26 @@ bool file_has_content_at(const char *path, uint64_t pos, uint64_t len, uint64_t 
 bool file_has_pattern(const char *path, uint64_t pos, uint64_t len, uint64_t seed)
 {
 	return file_has_content_at(path, pos, len, seed, pos);
+}
+
+bool file_is_zero(const char *path, uint64_t pos, uint64_t len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	unsigned char buf[PAGE];
+	bool zero = fd >= 0;
+
+	while (zero && len) {
+		size_t n = len < sizeof(buf) ? len : sizeof(buf), i;
+
+		zero = pread(fd, buf, n, (off_t)pos) == (ssize_t)n;
+		for (i = 0; i < n; i++)
+			zero = zero && !buf[i];
+		pos += n;
+		len -= n;
+	}
+	if (fd >= 0)
+		close(fd);
+	return zero;
 }
 
 /* ---- the state of a file ---- */
@@ -219,28 +244,30 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-void expect_unchanged(const char *path, const struct file_state *before,
-		      const char *after)
+const char *file_difference(const char *path, const struct file_state *before)
 {
 	struct file_state now;
 
 	file_state(path, &now);
-#define SAME(cond, what)                                                                \
-	do {                                                                            \
-		if (!(cond))                                                            \
-			fail_at(__FILE__, __LINE__, "%s: the file's %s changed", after, \
-				what);                                                  \
-	} while (0)
-	SAME(before->st.st_ino == now.st.st_ino, "identity");
-	SAME(before->st.st_size == now.st.st_size, "size");
-	SAME(before->st.st_mode == now.st.st_mode, "mode");
-	SAME(before->st.st_uid == now.st.st_uid, "owner");
-	SAME(same_time(&before->st.st_mtim, &now.st.st_mtim), "mtime");
-	SAME(same_time(&before->st.st_ctim, &now.st.st_ctim), "ctime");
-	SAME(before->content == now.content, "content");
-	SAME(before->extents == now.extents, "block map");
-	SAME(before->capability == now.capability, "security.capability");
-#undef SAME
+	return before->st.st_ino != now.st.st_ino			? "identity"
+	       : before->st.st_size != now.st.st_size			? "size"
+	       : before->st.st_mode != now.st.st_mode			? "mode"
+	       : before->st.st_uid != now.st.st_uid			? "owner"
+	       : before->content != now.content				? "content"
+	       : before->extents != now.extents				? "block map"
+	       : !same_time(&before->st.st_mtim, &now.st.st_mtim)	? "mtime"
+	       : !same_time(&before->st.st_ctim, &now.st.st_ctim)	? "ctime"
+	       : before->capability != now.capability			? "security.capability"
+									: NULL;
+}
+
+void expect_unchanged(const char *path, const struct file_state *before,
+		      const char *after)
+{
+	const char *what = file_difference(path, before);
+
+	if (what)
+		fail_at(__FILE__, __LINE__, "%s: the file's %s changed", after, what);
 }
 
 bool file_set_capability(const char *path)

@@ -31,10 +31,14 @@ bool pattern_matches(const void *buf, size_t len, uint64_t seed, uint64_t pos);
  * written with the content of FILE_SEED, closes it and returns its path.
  */
 const char *make_file(const char *name, uint64_t size);
+/* With the content of seed; 0: one hole. */
+const char *make_file_with(const char *name, uint64_t size, uint64_t seed);
 const char *make_sparse_file(const char *name, uint64_t size);
 
 /* The content of a file is that of seed from pos on, for len bytes. */
 bool file_has_pattern(const char *path, uint64_t pos, uint64_t len, uint64_t seed);
+
+bool file_is_zero(const char *path, uint64_t pos, uint64_t len);
 
 /* The same where position pos of the file holds position from of the content. */
 bool file_has_content_at(const char *path, uint64_t pos, uint64_t len, uint64_t seed,
@@ -49,6 +53,9 @@ struct file_state {
 };
 
 void file_state(const char *path, struct file_state *s);
+
+/* What differs from the state; NULL if nothing does. */
+const char *file_difference(const char *path, const struct file_state *before);
 
 /* Fails the check, naming what differs and after which step. */
 void expect_unchanged(const char *path, const struct file_state *before,
