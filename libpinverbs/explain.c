@@ -240,3 +240,36 @@ int fail_kind(int fd, enum pinv_lease_kind kind)
 	log_failure(fd, "take layout lease", EINVAL, &why);
 	return EINVAL;
 }
+
+int fail_list(int pid, int err)
+{
+	struct pinv_cap_info why;
+	char object[40];
+
+	if (!log_wanted())
+		return err;
+	if (pid > 0)
+		SAY(object, "process %d", pid);
+	else
+		SAY(object, "%s", pid ? "all processes" : "own process");
+	switch (err) {
+	case EOPNOTSUPP:
+	case ENOENT:
+		if (!pinv_query_cap(PINV_CAP_FILE_PINS, &why))
+			other_reason(&why, err);
+		break;
+	case EACCES:
+	case EPERM:
+		SAY(why.reason, "process belongs to somebody else");
+		SAY(why.remedy, "ask as its user or as root");
+		break;
+	case ESRCH:
+		SAY(why.reason, "there is no such process");
+		SAY(why.remedy, "give the number of a running process");
+		break;
+	default:
+		other_reason(&why, err);
+	}
+	log_failure_of(object, "list pins", err, &why);
+	return err;
+}

@@ -31,6 +31,8 @@ int file_is_dax(int fd, bool *dax);
 
 /* log.c */
 bool log_wanted(void);
+void log_failure_of(const char *object, const char *operation, int err,
+		    const struct pinv_cap_info *why);
 void log_failure(int fd, const char *operation, int err, const struct pinv_cap_info *why);
 __attribute__((format(printf, 3, 4))) void say(char *buffer, size_t size,
 					       const char *format, ...);
@@ -38,7 +40,7 @@ __attribute__((format(printf, 3, 4))) void say(char *buffer, size_t size,
 
 /*
  * explain.c: log a failed call, with what errno and the file tell about the reason. Each
- * returns the errno it was given, the last two EINVAL.
+ * returns the errno it was given, fail_range() and fail_kind() EINVAL.
  */
 int fail_lease(int fd, const char *operation, int err);
 int fail_release(int fd, int err);
@@ -46,5 +48,6 @@ int fail_file_mr(int fd, const char *operation, int err, size_t length);
 int fail_dereg(int fd, const char *operation, int err);
 int fail_range(int fd, uint64_t offset, size_t length, uint64_t size);
 int fail_kind(int fd, enum pinv_lease_kind kind);
+int fail_list(int pid, int err);
 
 #endif

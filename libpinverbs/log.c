@@ -73,18 +73,28 @@ static void name_file(int fd, char *buffer, size_t size)
 	say(buffer, size, "fd %d (%s)", fd, path);
 }
 
-void log_failure(int fd, const char *operation, int err, const struct pinv_cap_info *why)
+void log_failure_of(const char *object, const char *operation, int err,
+		    const struct pinv_cap_info *why)
 {
 	const char *name = strerrorname_np(err);
-	char object[600], message[1024];
+	char message[1024];
 	pinv_log_fn fn;
 	void *arg;
 
 	fn = current_log(&arg);
 	if (!fn)
 		return;
-	name_file(fd, object, sizeof(object));
 	SAY(message, "libpinverbs: %s: %s: %s (%s); %s", object, operation, why->reason,
 	    name ? name : "unknown errno", why->remedy);
 	fn(arg, message);
+}
+
+void log_failure(int fd, const char *operation, int err, const struct pinv_cap_info *why)
+{
+	char object[600];
+
+	if (!log_wanted())
+		return;
+	name_file(fd, object, sizeof(object));
+	log_failure_of(object, operation, err, why);
 }

@@ -183,6 +183,86 @@ struct pinv_cap_info {
 int pinv_query_cap(enum pinv_cap cap, struct pinv_cap_info *info);
 
 /*
+ * Pins listing: which files are pinned, through which process and owner, and under whose
+ * lease; and which are leased without pins. Whatever could not be found out is marked as
+ * unknown, never guessed.
+ */
+struct pinv_pins;
+
+/* Whose pins: a process number, or one of these. */
+#define PINV_PINS_SELF 0
+#define PINV_PINS_ALL  (-1)
+
+enum pinv_pins_order {
+	PINV_PINS_BY_OWNER = 0, /* process, descriptor, file */
+	PINV_PINS_BY_FILE = 1   /* file, process, descriptor */
+};
+
+enum pinv_pin_lease {
+	PINV_PIN_LEASE_UNKNOWN = 0,
+	PINV_PIN_LEASE_HELD = 1,       /* exclusive, on an open or mapped description */
+	PINV_PIN_LEASE_ZOMBIE = 2,     /* exclusive, kept by its pins only (C3) */
+	PINV_PIN_LEASE_COOPERATIVE = 3 /* can be broken; has no pins */
+};
+
+#define PINV_UNKNOWN UINT64_MAX
+
+/*
+ * The pins of one owner under one lease, as one process shows them; or, with pages 0, a
+ * lease without pins. Later versions may add members at the end.
+ *
+ * Paths are as in /proc: a newline as \012, and " (deleted)" after that of an unlinked file.
+ */
+struct pinv_pin {
+	/* The process that has the owner's descriptor, or the lease without pins; 0: unknown. */
+	int pid;
+	unsigned uid;        /* effective user of pid; -1: unknown */
+	const char *command; /* of pid; NULL: unknown */
+	/* Descriptor in pid; -1: pid has the owner mapped only, or there is none. */
+	int owner_fd;
+	const char *owner; /* path of the uverbs device; NULL: no pins, or unknown */
+	const char *file;  /* path of the pinned or leased file; NULL: unknown */
+	unsigned device_major, device_minor; /* of the file's file system */
+	uint64_t inode;   /* of the file; 0: it is unknown, and the device too */
+	uint64_t pages;   /* of sysconf(_SC_PAGESIZE) bytes; PINV_UNKNOWN */
+	uint64_t regions; /* memory regions; PINV_UNKNOWN */
+	enum pinv_pin_lease lease;
+	/* Who took the lease; more than one: one of them. They may have exited since. */
+	unsigned holder_count;
+	const int *holders;
+};
+
+/*
+ * pinv_list_pins - list the pins and leases of a process, or of all.
+ *
+ * Effect: reads /proc/locks, and file_pins and fdinfo of the processes; takes nothing.
+ * @pid is PINV_PINS_SELF, PINV_PINS_ALL or a process; @fd is -1, or a descriptor, O_PATH will
+ * do, of the only file that matters. The list is what was there at one time unless files were
+ * being registered all the while.
+ * Ownership: the list is the caller's, to be given to pinv_pins_free().
+ * Threads: safe. Returns NULL with errno: EOPNOTSUPP the kernel has no file_pins; ESRCH there
+ * is no process @pid; EACCES it may not be looked at (PTRACE_MODE_READ); EBADF @fd; EINVAL
+ * @pid or @order; EMFILE; ENOMEM; ENOENT /proc is not mounted. Rules: L9, O1, O2, O3, O4, C3.
+ */
+struct pinv_pins *pinv_list_pins(int pid, int fd, enum pinv_pins_order order);
+
+/* The number of entries. Threads: safe. */
+size_t pinv_pins_count(const struct pinv_pins *pins);
+
+/* Entry @index, valid until pinv_pins_free(); NULL if there is none. Threads: safe. */
+const struct pinv_pin *pinv_pins_get(const struct pinv_pins *pins, size_t index);
+
+/*
+ * The number of processes that may have pins which the list does not show, since the caller
+ * may not look at them. 0, and so a complete list, also if there is no lease with pins under
+ * which they could be. Threads: safe.
+ */
+unsigned pinv_pins_unseen(const struct pinv_pins *pins);
+
+/* Free a list; NULL is allowed. Threads: as free(). */
+void pinv_pins_free(struct pinv_pins *pins);
+
+/*
  * A log function gets one line, without newline, for each call that failed: object,
  * operation, reason, value, remedy. It runs in the thread of the failing call, before that
  * returns, with no lock of the library held; it may call the library. @message is valid

@@ -68,6 +68,7 @@ void sim_reset(void)
 	close_name = NULL;
 	failed = false;
 	events[0] = '\0';
+	sim_reset_files();
 }
 
 void sim_set_patched(bool value)

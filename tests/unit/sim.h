@@ -57,6 +57,10 @@ bool sim_has_failed(void);
 /* Another thread of the program closes @fd just after the call named @name. */
 void sim_close_after(const char *name, int fd);
 
+/* Opening a file whose path ends so fails; @function runs when one is opened the @nth time. */
+void sim_deny(const char *ending, int err);
+void sim_on_open(const char *ending, unsigned nth, void (*function)(void));
+
 /* Changes since the last reset or sim_forget(), as "dup setlease mmap reg"; refused: "mmap!". */
 const char *sim_events(void);
 void sim_forget(void);

@@ -15,6 +15,8 @@ void *__real_mmap64(void *address, size_t length, int protection, int flags, int
 int __real_munmap(void *address, size_t length);
 void *__real_calloc(size_t count, size_t size);
 void *__real_malloc(size_t size);
+void *__real_realloc(void *memory, size_t size);
+char *__real_strdup(const char *text);
 
 struct ibv_pd sim_pd;
 
@@ -36,6 +38,16 @@ void *__wrap_calloc(size_t count, size_t size)
 void *__wrap_malloc(size_t size)
 {
 	return refuse_locked("alloc") ? NULL : __real_malloc(size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+	return refuse_locked("alloc") ? NULL : __real_realloc(memory, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return refuse_locked("alloc") ? NULL : __real_strdup(text);
 }
 
 static struct mapping *find_mapping(const void *address)

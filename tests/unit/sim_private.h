@@ -64,4 +64,6 @@ struct description *find(int fd);
 struct lease *find_lease(const struct description *description);
 void drop_unused_leases(void);
 
+void sim_reset_files(void);
+
 #endif
