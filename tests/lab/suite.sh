@@ -219,15 +219,22 @@ log_result() # NAME
 	fi
 }
 
-# Reads TAP; on the stock kernel a check that must fail there passes by failing.
-tap_results() # PREFIX TAP LIST (name<TAB>rules<TAB>stock=...)
+# A line for the rule table.
+rule_result() # NAME VERDICT; wants fs and rule of tap_results
 {
-	local prefix=$1 tap=$2 list=$3 line name ok text failing= detail=
-	local -A must_fail=() left=()
+	printf '%s\t%s\t%s\t%s\t%s\n' "$flavour" "$fs" "$1" "${rule[$1]}" "$2" >>"$log/rules"
+}
+
+# Reads TAP; on the stock kernel a check that must fail there passes by failing, not by breaking.
+tap_results() # PREFIX FS TAP LIST (name<TAB>rules<TAB>stock=...)
+{
+	local prefix=$1 fs=$2 tap=$3 list=$4 line name ok rules text failing= detail=
+	local -A must_fail=() left=() rule=()
 	local re='^(ok|not ok) [0-9]+ - ([^ ]+) ?(.*)$'
 
-	while IFS=$'\t' read -r name _ text; do
+	while IFS=$'\t' read -r name rules text _; do
 		left[$name]=1
+		rule[$name]=$rules
 		[[ $flavour != stock || $text != stock=fail ]] || must_fail[$name]=1
 	done <"$list"
 	while IFS= read -r line || [[ $line ]]; do
@@ -244,12 +251,19 @@ tap_results() # PREFIX TAP LIST (name<TAB>rules<TAB>stock=...)
 		unset "left[$name]"
 		if [[ $text == *"# SKIP"* ]]; then
 			skip "$prefix.$name" "${text##*# SKIP }"
+			rule_result "$name" skip
+		elif [[ $text == *"# BROKEN"* ]]; then
+			failing=$name
+			rule_result "$name" broken
 		elif [[ ${must_fail[$name]-} && $ok == ok ]]; then
 			fail "$prefix.$name" <<<"passes on the stock kernel: it proves nothing"
+			rule_result "$name" fail
 		elif [[ $ok == ok || ${must_fail[$name]-} ]]; then
 			pass "$prefix.$name"
+			rule_result "$name" pass
 		else
 			failing=$name
+			rule_result "$name" fail
 		fi
 	done <"$tap"
 	if [[ $failing ]]; then
@@ -257,6 +271,7 @@ tap_results() # PREFIX TAP LIST (name<TAB>rules<TAB>stock=...)
 	fi
 	for name in "${!left[@]}"; do
 		fail "$prefix.$name" <<<"did not run"
+		rule_result "$name" broken
 	done
 }
 
@@ -272,11 +287,29 @@ conformance_task() # FLAVOUR FS
 	boot "$top/build/tests/conformance/conformance" --dir "/mnt/$2" "${names[@]}" \
 		>"$log/tap" 2>"$log/stderr"
 	status=$?
-	tap_results "$prefix" "$log/tap" "$list"
+	tap_results "$prefix" "$2" "$log/tap" "$list"
 	if [[ $failed ]] || ((status > 1)); then
 		{ echo "status $status" && tail -n 5 "$log/stderr"; } | fail "$prefix.guest"
 	fi
 	log_result "$prefix"
+}
+
+litmus_task() # FLAVOUR FS
+{
+	local prefix=$1.litmus list=$suite/litmus.$1.$2 status
+	local -a names
+
+	guest_defaults
+	flavour=$1 image=${images[$1]} limit=900
+	mapfile -t names < <(cut -f 1 "$list")
+	boot "$top/build/tests/litmus/litmus" --dir "/mnt/$2" --junit "$PINVERBS_OUT/junit.xml" \
+		"${names[@]}" >"$log/tap" 2>"$log/stderr"
+	status=$?
+	tap_results "$prefix" "$2" "$log/tap" "$list"
+	if [[ $failed ]] || ((status > 1)); then
+		{ echo "status $status" && tail -n 5 "$log/stderr"; } | fail "$prefix.$2.guest"
+	fi
+	log_result "$prefix.$2"
 }
 
 # A program of examples/ with the script in tests/lab/inside that runs it.
@@ -334,12 +367,41 @@ plan_conformance()
 	done
 }
 
+plan_litmus()
+{
+	local name rules expect tags flavour fs
+
+	for fs in xfs ext4; do
+		"$top/build/tests/litmus/litmus" --list "$fs.*" >"$suite/litmus.$fs" ||
+			die "litmus --list failed"
+		for flavour in test stock; do
+			while IFS=$'\t' read -r name rules expect tags; do
+				! selected "$flavour.litmus.$name" "$rules,$tags" ||
+					printf '%s\t%s\t%s\n' "$name" "$rules" "$expect"
+			done <"$suite/litmus.$fs" >"$suite/litmus.$flavour.$fs"
+			[[ -s $suite/litmus.$flavour.$fs ]] || continue
+			task "$flavour.litmus.$fs" litmus_task "$flavour" "$fs"
+			images[$flavour]=wanted
+		done
+	done
+}
+
+# What the tests say about each rule, on a terminal with the bad cells in red.
+rule_table()
+{
+	compgen -G "$suite/*/rules" >/dev/null || return 0
+	cat "$suite"/*/rules >"$suite/rules.tsv"
+	"$top/build/tests/litmus/litmus" --table "$suite/rules.tsv" >"$suite/rules.txt"
+	((${#patterns[@]})) || "$top/build/tests/litmus/litmus" --table "$suite/rules.tsv"
+}
+
 plan()
 {
 	local name hosts fs
 	local -a names=()
 
 	plan_conformance
+	plan_litmus
 	for fs in xfs ext4; do
 		for hosts in 1 2; do
 			selected "example.filelog.$fs.hosts$hosts" || continue
@@ -399,6 +461,7 @@ test_main()
 	((${#queue[@]})) || die "no test matches ${patterns[*]}"
 	prepare_tasks
 	run_tasks
+	rule_table
 	say "logs and results: $suite"
 	echo "$passed passed, $failures failed, $skipped skipped"
 	((failures == 0 && passed > 0))
