@@ -10,11 +10,12 @@
  *   context       another RDMA context for the steps that follow
  *   unfd          give up the context's descriptor; its completion queue stays mapped
  *   child         fork; the parent prints "child PID" and does no more steps
- *   user UID      give up root
+ *   user ID       become this user and group
  */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +95,8 @@ static int fork_child(void)
 /* Without this the test would not see the process any more: a change of user hides it. */
 static void become(const char *user)
 {
-	if (setresuid(atoi(user), atoi(user), atoi(user)) || prctl(PR_SET_DUMPABLE, 1))
+	if (setgroups(0, NULL) || setresgid(atoi(user), atoi(user), atoi(user)) ||
+	    setresuid(atoi(user), atoi(user), atoi(user)) || prctl(PR_SET_DUMPABLE, 1))
 		err(1, "user %s", user);
 }
 
