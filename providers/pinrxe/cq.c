@@ -216,3 +216,31 @@ int pinrxe_poll_cq(struct ibv_cq *base, int n, struct ibv_wc *wc)
 	pinrxe_unlock(&cq->lock);
 	return i;
 }
+
+/*
+ * Takes the completions of a QP out: what is left over from before it was reset must not be
+ * taken for something that it does afterwards. Entries between our index and the kernel's
+ * are ours alone; those kept move towards the kernel's end, in their order.
+ */
+void pinrxe_cq_clean(struct pinrxe_cq *cq, uint32_t qp_num)
+{
+	struct pinrxe_ring *ring = &cq->ring;
+	uint32_t from, to;
+
+	pinrxe_lock(&cq->lock);
+	from = to = pinrxe_load_index(&ring->buf->producer_index) & ring->mask;
+	while (from != ring->own) {
+		const struct ib_uverbs_wc *wc;
+
+		from = (from - 1) & ring->mask;
+		wc = pinrxe_slot(ring, from);
+		if (wc->qp_num == qp_num)
+			continue;
+		to = (to - 1) & ring->mask;
+		if (to != from)
+			memcpy(pinrxe_slot(ring, to), wc, sizeof(*wc));
+	}
+	pinrxe_cq_set_own(cq, to);
+	pinrxe_store_index(&ring->buf->consumer_index, to);
+	pinrxe_unlock(&cq->lock);
+}

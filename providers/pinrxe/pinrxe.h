@@ -149,6 +149,7 @@ struct ibv_cq_ex *pinrxe_create_cq_ex(struct ibv_context *context,
 int pinrxe_resize_cq(struct ibv_cq *cq, int cqe);
 int pinrxe_destroy_cq(struct ibv_cq *cq);
 int pinrxe_poll_cq(struct ibv_cq *cq, int n, struct ibv_wc *wc);
+void pinrxe_cq_clean(struct pinrxe_cq *cq, uint32_t qp_num);
 
 /* cq_ex.c */
 void pinrxe_fill_cq_ex(struct pinrxe_cq *cq, uint64_t wc_flags);

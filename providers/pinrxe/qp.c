@@ -145,19 +145,37 @@ struct ibv_qp *pinrxe_create_qp_ex(struct ibv_context *context,
 }
 
 /*
- * Rings are not reset with the QP: the kernel gives back what is in them and both sides go
- * on from where they are.
+ * The rings are not reset with the QP: the kernel gives back what is in them and both sides
+ * go on from where they are. Completions that are still in a CQ are.
  */
+static void state_changed(struct pinrxe_qp *qp, enum ibv_qp_state from, enum ibv_qp_state to)
+{
+	struct ibv_qp *base = &qp->vqp.qp;
+
+	switch (to) {
+	case IBV_QPS_RESET:
+		pinrxe_cq_clean(to_cq(base->send_cq), base->qp_num);
+		if (base->recv_cq != base->send_cq)
+			pinrxe_cq_clean(to_cq(base->recv_cq), base->qp_num);
+		break;
+	case IBV_QPS_RTS:
+		/* for what was posted while the send queue was drained the kernel did not look */
+		if (from == IBV_QPS_SQD)
+			pinrxe_ring_doorbell(qp);
+		break;
+	default:
+		break;
+	}
+}
+
 int pinrxe_modify_qp(struct ibv_qp *base, struct ibv_qp_attr *attr, int mask)
 {
-	/* libibverbs updates it later */
 	enum ibv_qp_state old = base->state;
 	struct ibv_modify_qp cmd;
 	int err = ibv_cmd_modify_qp(base, attr, mask, &cmd, sizeof(cmd));
 
-	/* requests posted while the send queue was drained: the kernel does not look by itself */
-	if (!err && mask & IBV_QP_STATE && attr->qp_state == IBV_QPS_RTS && old == IBV_QPS_SQD)
-		pinrxe_ring_doorbell(to_qp(base));
+	if (!err && mask & IBV_QP_STATE)
+		state_changed(to_qp(base), old, attr->qp_state);
 	return err;
 }
 

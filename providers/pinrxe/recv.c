@@ -49,16 +49,32 @@ static inline int post(struct pinrxe_rq *rq, struct ibv_recv_wr *wr, struct ibv_
 	return err;
 }
 
+/*
+ * Requests given to a QP in error come back flushed. There is no doorbell for receives; to
+ * be told of the error state again makes the kernel look.
+ */
+static void flush(struct ibv_qp *base)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
+	struct ibv_modify_qp cmd;
+
+	ibv_cmd_modify_qp(base, &attr, IBV_QP_STATE, &cmd, sizeof(cmd));
+}
+
 int pinrxe_post_recv(struct ibv_qp *base, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
 {
 	struct pinrxe_qp *qp = to_qp(base);
+	int err;
 
 	/* no ring: the QP receives from an SRQ */
 	if (unlikely(!qp->rq.ring.buf || base->state == IBV_QPS_RESET)) {
 		*bad = wr;
 		return EINVAL;
 	}
-	return post(&qp->rq, wr, bad);
+	err = post(&qp->rq, wr, bad);
+	if (unlikely(base->state == IBV_QPS_ERR && !err))
+		flush(base);
+	return err;
 }
 
 int pinrxe_post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)

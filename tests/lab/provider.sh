@@ -1,0 +1,130 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#
+# The RDMA provider: the rdma-core source that it is built against, and its tests.
+
+# Sets rdma_core to the folder of an rdma-core source tree, or to nothing with the reason in
+# no_rdma_core.  RDMA_CORE_SOURCE in the environment names one of the user's own.
+rdma_core=''
+no_rdma_core=''
+
+rdma_core_source()
+{
+	local release
+
+	if [[ ${RDMA_CORE_SOURCE-} ]]; then
+		[[ -f $RDMA_CORE_SOURCE/libibverbs/driver.h ]] ||
+			die "RDMA_CORE_SOURCE: $RDMA_CORE_SOURCE is no rdma-core source tree"
+		rdma_core=$(cd "$RDMA_CORE_SOURCE" && pwd -P)
+		return
+	fi
+	lock rdma-core "obtains the rdma-core source"
+	if ! cached_rdma_core; then
+		# the system's own release first; trixie's is the last with private ABI 34
+		release=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
+		fetch_rdma_core "$release" || fetch_rdma_core trixie
+		cached_rdma_core
+	fi
+	unlock rdma-core
+	clear_progress
+}
+
+cached_rdma_core()
+{
+	local folder
+
+	for folder in "$cache"/src/rdma-core-*; do
+		[[ -f $folder/libibverbs/driver.h ]] || continue
+		rdma_core=$folder
+		return 0
+	done
+	return 1
+}
+
+# apt with a configuration of its own: the machine's mirror, sources only, no root needed.
+private_apt() # FOLDER RELEASE: writes the configuration, sets apt_options
+{
+	local mirror keys=
+
+	# shellcheck disable=SC2016
+	mirror=$(apt-get indextargets --format '$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(LABEL)' \
+		'Created-By: Packages' 2>/dev/null |
+		sed -n 's/^\([^|]*\)|[a-z]*|main|Debian|Debian$/\1/p' | head -n 1)
+	if [[ -z $mirror ]]; then
+		no_rdma_core="apt knows no mirror of Debian: run apt-get update"
+		return 1
+	fi
+	[[ ! -f /usr/share/keyrings/debian-archive-keyring.gpg ]] ||
+		keys="[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
+	mkdir -p "$1"/{lists,archives}/partial || return 1
+	echo "deb-src $keys$mirror $2 main" >"$1/sources.list"
+	apt_options=(-q -o "Dir::Etc::sourcelist=$1/sources.list" -o Dir::Etc::sourceparts=/dev/null
+		-o "Dir::State::lists=$1/lists" -o "Dir::Cache::archives=$1/archives"
+		-o "Dir::Cache::pkgcache=" -o "Dir::Cache::srcpkgcache=")
+}
+
+# An archive may have the upstream tarball and yet lack the description (.dsc): then apt fails
+# after it has fetched what is needed.  So the checksum decides, not apt's exit status.
+fetch_rdma_core() # RELEASE
+{
+	local folder sum name tarball log=$cache/src/rdma-core.log
+	local -a apt_options
+
+	[[ $1 ]] || return 1
+	scratch
+	folder=$REPLY
+	private_apt "$folder" "$1" || return 1
+	progress "fetching the rdma-core source of Debian $1"
+	if ! await apt-get "${apt_options[@]}" update >"$log" 2>&1; then
+		no_rdma_core="cannot fetch Debian's list of source packages (log: $log)"
+		return 1
+	fi
+	read -r sum name < <(apt-cache "${apt_options[@]}" showsrc --only-source rdma-core 2>/dev/null |
+		sed -n '/^Checksums-Sha256:/,/^[^ ]/s/^ \([0-9a-f]\{64\}\) [0-9]* \(rdma-core_[^ ]*\.orig\.tar\.[a-z0-9]*\)$/\1 \2/p' |
+		tail -n 1)
+	if [[ -z $name ]]; then
+		no_rdma_core="Debian $1 has no source package rdma-core (log: $log)"
+		return 1
+	fi
+	await env -C "$folder" apt-get "${apt_options[@]}" source --download-only \
+		--only-source rdma-core >>"$log" 2>&1
+	tarball=$folder/$name
+	if ! echo "$sum  $tarball" | sha256sum --status -c 2>/dev/null; then
+		no_rdma_core="cannot fetch $name of Debian $1, or it is not what it should be (log: $log)"
+		return 1
+	fi
+	unpack_rdma_core "$tarball" "$log"
+}
+
+# Into the cache whole or not at all.
+unpack_rdma_core() # TARBALL LOG
+{
+	local name new
+
+	name=${1##*/}
+	name=rdma-core-${name#rdma-core_}
+	name=${name%.orig.tar.*}
+	new=$cache/src/.$name.$$
+	temporary+=("$new")
+	need_space 60 "$cache/src" "the rdma-core source"
+	mkdir -p "$new"
+	if ! await tar -x -f "$1" -C "$new" --strip-components=1 >>"$2" 2>&1; then
+		no_rdma_core="cannot unpack ${1##*/} (log: $2)"
+		return 1
+	fi
+	mv -T "$new" "$cache/src/$name"
+}
+
+# The words that give our build the source, or nothing.
+provider_options() # sets provider_cmake
+{
+	rdma_core_source
+	provider_cmake=()
+	if [[ $rdma_core ]]; then
+		provider_cmake=("-DRDMA_CORE_SOURCE=$rdma_core")
+	elif [[ ${CI-} ]]; then
+		die "no provider: $no_rdma_core"
+	else
+		say "the provider is left out: $no_rdma_core"
+	fi
+}
