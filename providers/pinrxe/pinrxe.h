@@ -113,6 +113,9 @@ static inline struct pinrxe_qp *qp_ex_to_qp(const struct ibv_qp_ex *qp)
 #define pinrxe_warn(context, ...) verbs_warn(verbs_get_ctx(context), __VA_ARGS__)
 #define pinrxe_info(context, ...) verbs_info(verbs_get_ctx(context), __VA_ARGS__)
 
+/* the functions of pinrxe call each other directly, whatever the build's flags are */
+#pragma GCC visibility push(hidden)
+
 extern const struct verbs_device_ops pinrxe_device_ops;
 
 /* pd.c */
@@ -189,5 +192,7 @@ int pinrxe_post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_
 /* qp_ex.c */
 bool pinrxe_qp_ex_possible(uint32_t opcodes, uint64_t send_ops);
 void pinrxe_fill_qp_ex(struct pinrxe_qp *qp, uint64_t send_ops);
+
+#pragma GCC visibility pop
 
 #endif

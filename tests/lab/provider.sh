@@ -115,6 +115,14 @@ unpack_rdma_core() # TARBALL LOG
 	mv -T "$new" "$cache/src/$name"
 }
 
+# Was the build configured with these words?
+configured_as() # [-DNAME=VALUE]
+{
+	local word=${1-}
+
+	[[ -z $word ]] || grep -qx -- "${word#-D}" <(sed 's/:[A-Z]*=/=/' "$top/build/CMakeCache.txt")
+}
+
 # The words that give our build the source, or nothing.
 provider_options() # sets provider_cmake
 {
@@ -127,4 +135,74 @@ provider_options() # sets provider_cmake
 	else
 		say "the provider is left out: $no_rdma_core"
 	fi
+}
+
+# --- tests: names of tests/provider/guest that run inside, each with both libraries at hand
+
+plugin=providers/pinrxe/libpinrxe	# in the build folder; libibverbs adds -rdmav34.so
+
+plan_provider()
+{
+	local name
+
+	for name in "$top"/tests/provider/guest/*; do
+		name=${name##*/}
+		selected "provider.$name" || continue
+		task "provider.$name" provider_task "$name"
+		images[test]=wanted
+	done
+}
+
+# Each prints TAP-like lines: "ok NAME", "skip NAME REASON", "FAIL NAME" with details below it.
+provider_task() # NAME
+{
+	local word name rest
+
+	if [[ ! -e $top/build/$plugin-rdmav34.so ]]; then
+		skip "provider.$1" "built without rdma-core source: $no_rdma_core"
+		return
+	fi
+	guest_defaults
+	image=${images[test]} limit=600
+	provider_prepare "$1" || return
+	boot env BUILD="$top/build" PLUGIN="$top/build/$plugin" PYVERBS="$pyverbs" \
+		"$top/tests/provider/guest/$1" >"$log/result" 2>"$log/stderr"
+	while read -r word name rest; do
+		case $word in
+		ok) pass "provider.$1.$name" ;;
+		skip) skip "provider.$1.$name" "$rest" ;;
+		FAIL) sed -n "/^FAIL ${name//\//\\/}\$/,/^\(ok\|FAIL\|skip\) /p" "$log/result" | grep '^ ' |
+			fail "provider.$1.$name" ;;
+		esac
+	done < <(grep -E '^(ok|FAIL|skip) ' "$log/result")
+	# the script says so at its end: what broke off before has failed
+	grep -qx complete "$log/result" ||
+		{ tail -n 10 "$log/result" "$log/stderr"; } | fail "provider.$1.complete"
+	log_result "provider.$1"
+}
+
+# rdma-core's own tests come with Debian's pyverbs, as documentation, which an installation may
+# leave out; then they are taken from the package itself.
+pyverbs=''
+
+provider_prepare() # NAME
+{
+	local version installed=/usr/share/doc/rdma-core/tests
+
+	[[ $1 == pyverbs ]] || return 0
+	version=$(dpkg-query -W -f '${Version}' python3-pyverbs)
+	pyverbs=$cache/src/pyverbs-tests-$version
+	[[ ! -d $pyverbs ]] || return 0
+	scratch
+	if [[ ! -d $installed ]]; then
+		await env -C "$REPLY" apt-get -q download "python3-pyverbs=$version" >"$log/fetch" 2>&1
+		await dpkg-deb -x "$REPLY"/python3-pyverbs_*.deb "$REPLY/x" >>"$log/fetch" 2>&1
+		installed=$REPLY/x$installed
+	fi
+	if [[ ! -d $installed ]]; then
+		fail "provider.pyverbs.obtain" <"$log/fetch"
+		return 1
+	fi
+	mkdir "$REPLY/new" && cp -r "$installed" "$REPLY/new/tests" && gunzip -f "$REPLY"/new/tests/*.gz
+	mv -T "$REPLY/new" "$pyverbs" 2>/dev/null || [[ -d $pyverbs ]]
 }

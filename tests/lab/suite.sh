@@ -11,9 +11,11 @@ build_programs()
 	local out=$cache/build/programs-$(echo "$top" | sha256sum | cut -c 1-12).log
 
 	lock "programs-$(echo "$top" | sha256sum | cut -c 1-12)" "builds the programs of this clone"
+	provider_options
 	progress "building the programs"
-	if [[ ! -e $top/build/CMakeCache.txt ]]; then
-		await cmake -S "$top" -B "$top/build" -G Ninja >"$out" 2>&1 || programs_failed "$out"
+	if [[ ! -e $top/build/CMakeCache.txt ]] || ! configured_as "${provider_cmake[@]}"; then
+		await cmake -S "$top" -B "$top/build" -G Ninja "${provider_cmake[@]}" >"$out" 2>&1 ||
+			programs_failed "$out"
 	fi
 	await cmake --build "$top/build" >"$out" 2>&1 || programs_failed "$out"
 	clear_progress
@@ -174,7 +176,7 @@ unit_task() # NAME...
 shell_task()
 {
 	if await shellcheck -x -P "$top" -P "$lab" "$top/pinverbs" "$top/.ci/run" "$top/kernel-patches/check" \
-		"$lab/guest-init" "$lab/format-disks" "$lab"/inside/* "$lab/self.sh" "$lab"/self/* >"$log/shellcheck"; then
+		"$lab/guest-init" "$lab/format-disks" "$lab"/inside/* "$top"/tests/provider/guest/* "$lab/self.sh" "$lab"/self/* >"$log/shellcheck"; then
 		pass shellcheck
 	else
 		fail shellcheck <"$log/shellcheck"
@@ -402,6 +404,7 @@ plan()
 
 	plan_conformance
 	plan_litmus
+	plan_provider
 	for fs in xfs ext4; do
 		for hosts in 1 2; do
 			selected "example.filelog.$fs.hosts$hosts" || continue
