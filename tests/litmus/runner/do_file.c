@@ -54,6 +54,23 @@ DO(inherit)
 	return a_fcntl(a, fd_of(&arg[0]), F_SETFD, 0);
 }
 
+/* Memory without a name in any file system, normal or of huge pages. */
+DO(memfd)
+{
+	unsigned int flags =
+		MFD_CLOEXEC | (arg[1].kind && arg[1].number ? MFD_HUGETLB : 0);
+	long fd = SYS(a, SYS_memfd_create, STR("litmus"), V(flags)), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = a_ftruncate(a, fd, arg[0].number);
+	if (ret < 0)
+		return ret;
+	if (result)
+		result->fd = fd;
+	return fd;
+}
+
 /* ---- content ---- */
 
 struct content_step {
@@ -191,7 +208,7 @@ DO(setcap)
 	return file_set_capability(path_of(&arg[0])) ? 0 : -EOPNOTSUPP;
 }
 
-DO(readahead)
+DO(peruse)
 {
 	char buf[512];
 	long fd = a_open(a, path_of(&arg[0]), O_RDONLY), n;
@@ -207,6 +224,8 @@ const struct verb file_verbs[] = {
 	{ "open", "FILE +" OPEN_WORDS, K_FD, do_open, "opens $1 ($2){ as $=}", 0, NULL },
 	{ "close", "FD", K_NONE, do_close, "closes $1", 0, NULL },
 	{ "dup", "FD", K_FD, do_dup, "duplicates $1 as $=", 0, NULL },
+	{ "memfd", "SIZE [normal|hugetlb]", K_FD, do_memfd,
+	  "makes a memfd of $1{ ($2)}{ as $=}", 0, NULL },
 	{ "inherit", "FD", K_NONE, do_inherit, "lets $1 stay open across exec", 0, NULL },
 	{ "write", "FD RANGE content N", K_NONE, do_write,
 	  "writes content $3 to bytes $2 of $1", 0, NULL },
@@ -221,6 +240,6 @@ const struct verb file_verbs[] = {
 	{ "chown", "FILE to N", K_NONE, do_chown, "gives $1 to user $2", 0, NULL },
 	{ "touch", "FILE", K_NONE, do_touch, "sets the times of $1", 0, NULL },
 	{ "setcap", "FILE", K_NONE, do_setcap, "gives $1 a file capability", 0, NULL },
-	{ "peruse", "FILE", K_NONE, do_readahead, "opens and reads $1", 0, NULL },
+	{ "peruse", "FILE", K_NONE, do_peruse, "opens and reads $1", 0, NULL },
 	{ NULL, NULL, K_NONE, NULL, NULL, 0, NULL },
 };

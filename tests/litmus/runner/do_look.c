@@ -33,11 +33,13 @@ static unsigned int lines_of_files(const char *text)
 	return n;
 }
 
+#define DELETED "(deleted)"
+
 /* The files that the process pins, through whichever descriptors, each counted once an owner. */
 DO(pins)
 {
 	bool none = !strcmp(arg[1].words[0], "none");
-	char path[64], text[16384];
+	char path[64], text[16384], shown[600];
 	unsigned int want = 0, i;
 	bool all = true;
 	ssize_t n;
@@ -48,10 +50,15 @@ DO(pins)
 		return seen_instead(r, "%s: %s", path, errno_name((int)-n));
 	for (i = 0; !none && arg[1].words[i]; i++, want++) {
 		struct name *f = r->litmus->names;
+		bool deleted;
 
 		while (strcmp(f->text, arg[1].words[i]))
 			f = f->next;
-		all = all && path_in_pins(text, f->path);
+		deleted = arg[1].words[i + 1] && !strcmp(arg[1].words[i + 1], DELETED);
+		snprintf(shown, sizeof(shown), "%s%s", f->path,
+			 deleted ? " " DELETED : "");
+		all = all && path_in_pins(text, shown);
+		i += deleted;
 	}
 	if (all && lines_of_files(text) == want)
 		return 0;
@@ -232,19 +239,28 @@ DO(locks)
 				       : seen_instead(r, "%d lines in /proc/locks", n);
 }
 
-/* A word in the fdinfo of a context, after the inode's number or anywhere. */
-DO(fdinfo)
+/* The line of the file in the fdinfo of a context. */
+DO(figures)
 {
-	char path[64], text[8192], word[64];
+	char path[64], text[8192], inode[32], *line, *save;
+	unsigned long pages, mrs;
+	struct stat st;
 
 	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%ld",
 		 arg[0].name->owner->actor->pid, arg[0].name->fd);
-	if (file_read(path, text, sizeof(text)) < 0)
+	if (stat(path_of(&arg[1]), &st) || file_read(path, text, sizeof(text)) < 0)
 		return seen_instead(r, "no %s", path);
-	snprintf(word, sizeof(word), "%s", arg[2].word);
-	if (!!strstr(text, word) == !arg[1].number)
-		return 0;
-	return seen_instead(r, "fdinfo:\n%s", text);
+	snprintf(inode, sizeof(inode), " ino: %lu ", st.st_ino);
+	for (line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (sscanf(line, "file_pin: pages: %lu mrs: %lu", &pages, &mrs) != 2 ||
+		    !strstr(line, inode))
+			continue;
+		if (pages == arg[2].number && mrs == arg[3].number)
+			return 0;
+		return seen_instead(r, "%s", line);
+	}
+	return seen_instead(r, "no line for the file");
 }
 
 /* ---- processes, settings ---- */
@@ -317,8 +333,8 @@ const struct verb look_verbs[] = {
 	  "$1 more pages are pinned than remembered", VERB_LOOK, NULL },
 	{ "locks", "of FILE : N", K_NONE, do_locks, "/proc/locks has $2 lines for $1",
 	  VERB_LOOK, NULL },
-	{ "fdinfo", "of CTX has|lacks WORD", K_NONE, do_fdinfo,
-	  "the fdinfo of $1 $2 \"$3\"", VERB_LOOK, NULL },
+	{ "figures", "of CTX FILE : N pages N mrs", K_NONE, do_figures,
+	  "the fdinfo of $1 shows $3 pages of $2 in $4 MRs", VERB_LOOK, NULL },
 	{ "kill", "ACTOR", K_NONE, do_kill, "$1 is killed", VERB_LOOK | VERB_ENDS, NULL },
 	{ "reap", "ACTOR", K_NONE, do_reap, "$1 is reaped", VERB_LOOK, NULL },
 	{ "dead", "ACTOR", K_NONE, do_dead, "$1 is dead", VERB_LOOK, NULL },

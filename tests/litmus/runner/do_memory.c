@@ -164,6 +164,18 @@ DO(memlock)
 	return a_set_memlock(a, arg[0].number);
 }
 
+/* ---- other long-term pinners ---- */
+
+DO(uring_buffer)
+{
+	return a_uring_register_buffer(a, arg[0].name->map.addr, arg[0].name->map.len);
+}
+
+DO(gup_pin)
+{
+	return a_gup_test_longterm(a, arg[0].name->map.addr, arg[0].name->map.len);
+}
+
 const struct verb memory_verbs[] = {
 	{ "mmap", "FD [RANGE] " SHARE_WORDS " " PROT_WORDS " [after MAP]", K_MAP, do_mmap,
 	  "maps $1{, bytes $2,} ($3, $4){ right behind $5} as $=", 0, NULL },
@@ -180,6 +192,10 @@ const struct verb memory_verbs[] = {
 	{ "load", "MAP RANGE content N", K_NONE, do_load,
 	  "loads content $3 from $2 of the mapping $1", 0, NULL },
 	{ "msync", "MAP", K_NONE, do_msync, "syncs the mapping $1", 0, NULL },
+	{ "uring-buffer", "MAP", K_NONE, do_uring_buffer,
+	  "registers the mapping $1 as an io_uring fixed buffer", 0, NULL },
+	{ "gup-pin", "MAP", K_NONE, do_gup_pin,
+	  "pins the mapping $1 for long, as a caller without an owner", 0, NULL },
 	{ "memlock", "SIZE", K_NONE, do_memlock, "limits its locked memory to $1", 0,
 	  NULL },
 	{ NULL, NULL, K_NONE, NULL, NULL, 0, NULL },

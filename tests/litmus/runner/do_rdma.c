@@ -56,6 +56,13 @@ DO(device)
 	return open_context(r, a, arg[0].kind ? arg[0].word : RXE_DEVICE, result);
 }
 
+/* A device of its own, so that rxe0 stays as it is for other tests. */
+DO(add_link)
+{
+	a_rdma_device(a, arg[0].word, arg[1].kind && arg[1].number ? "siw" : "rxe");
+	return 0;
+}
+
 /* As a library does it: everything is destroyed first. */
 DO(close_device)
 {
@@ -277,6 +284,8 @@ DO(settle)
 const struct verb rdma_verbs[] = {
 	{ "device", "[WORD]", K_CTX, do_device, "opens the RDMA device{ $1}{ as $=}", 0,
 	  NULL },
+	{ "add-link", "WORD [rxe|siw]", K_NONE, do_add_link,
+	  "adds the RDMA device $1{ ($2)}", 0, NULL },
 	{ "close-device", "CTX", K_NONE, do_close_device,
 	  "destroys all of $1 and closes the RDMA device", 0, NULL },
 	{ "channel", "CTX", K_FD, do_channel, "makes a completion channel of $1{, $=}", 0,

@@ -33,6 +33,19 @@ static bool has_thp(void)
 	return has_line("/sys/kernel/mm/transparent_hugepage/enabled", "madvise");
 }
 
+static bool has_scrub(void)
+{
+	char line[256];
+	FILE *f = fopen("/proc/kallsyms", "re");
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, " xfs_ioc_scrub_metadata\n");
+	if (f)
+		fclose(f);
+	return found;
+}
+
 static bool has_devdax(void)
 {
 	return getenv("PINVERBS_DEVDAX");
@@ -61,9 +74,10 @@ static const struct {
 	const char *word;
 	bool (*there)(void);
 } features[] = {
-	{ "overlay", has_overlay }, { "loop", has_loop },
-	{ "hugetlb", has_hugetlb }, { "thp", has_thp },
-	{ "devdax", has_devdax },   { "second-guest", has_second_guest },
+	{ "overlay", has_overlay },           { "loop", has_loop },
+	{ "hugetlb", has_hugetlb },           { "thp", has_thp },
+	{ "xfs-scrub", has_scrub },           { "devdax", has_devdax },
+	{ "second-guest", has_second_guest },
 };
 
 void need(const char *feature)

@@ -151,7 +151,8 @@ static void rest_args(struct parser *p, struct arg *a)
 
 		if (n == WORDS_MAX)
 			mistake(p, "more than %d words", WORDS_MAX);
-		if (a->kind == K_FILES && strcmp(w, "none") && !file_arg(p, w))
+		if (a->kind == K_FILES && strcmp(w, "none") && !file_arg(p, w) &&
+		    !(n && !strcmp(w, "(deleted)")))
 			mistake(p, "%s: no such file", w);
 		a->words[n++] = w;
 	}
@@ -344,6 +345,19 @@ static bool is_errno(const struct step *s, enum fs fs)
 
 /* ---- lines ---- */
 
+/* The step as it stands in the file, without its result. */
+static void keep_text(struct step *s, const char *line)
+{
+	const char *arrow = strstr(line, "->");
+	size_t n;
+
+	line += strspn(line, " \t");
+	n = arrow ? (size_t)(arrow - line) : strlen(line);
+	while (n && isspace((unsigned char)line[n - 1]))
+		n--;
+	snprintf(s->text, sizeof(s->text), "%.*s", (int)n, line);
+}
+
 static struct step *new_step(struct parser *p)
 {
 	struct step *s = take(p, sizeof(*s));
@@ -353,7 +367,7 @@ static struct step *new_step(struct parser *p)
 	s->line = p->line;
 	s->group = p->group;
 	s->round = p->round;
-	snprintf(s->text, sizeof(s->text), "%s", p->text + strspn(p->text, " \t"));
+	keep_text(s, p->text);
 	return s;
 }
 
