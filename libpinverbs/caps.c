@@ -130,6 +130,19 @@ static int query_file_pins(struct pinv_cap_info *info)
 	return EOPNOTSUPP;
 }
 
+static int query_fork(struct pinv_cap_info *info)
+{
+	char kernel[80];
+
+	if (ibv_is_fork_initialized() != IBV_FORK_DISABLED)
+		return 0;
+	name_kernel(kernel, sizeof(kernel));
+	SAY(info->reason, "kernel %s does not copy pinned pages when a process forks",
+	    kernel);
+	SAY(info->remedy, "call ibv_fork_init() before anything is registered");
+	return EOPNOTSUPP;
+}
+
 PINV_EXPORT int pinv_query_cap(enum pinv_cap cap, struct pinv_cap_info *info)
 {
 	struct pinv_cap_info unused;
@@ -143,9 +156,75 @@ PINV_EXPORT int pinv_query_cap(enum pinv_cap cap, struct pinv_cap_info *info)
 		return query_layout_lease(info);
 	case PINV_CAP_FILE_PINS:
 		return query_file_pins(info);
+	case PINV_CAP_FORK:
+		return query_fork(info);
 	}
 	SAY(info->reason, "capability %d is not known to this version of libpinverbs",
 	    cap);
 	SAY(info->remedy, "ask for one of enum pinv_cap");
 	return EINVAL;
+}
+
+static int query_odp(const struct ibv_device_attr_ex *attr)
+{
+	return (attr->odp_caps.general_caps & IBV_ODP_SUPPORT) ? 0 : EOPNOTSUPP;
+}
+
+/* Of the kernel's device; libibverbs has no names for them before 46. */
+#define DEVICE_FLUSH_PERSISTENT (1ULL << 39)
+#define DEVICE_ATOMIC_WRITE     (1ULL << 40)
+
+static int query_flag(const struct ibv_device_attr_ex *attr, uint64_t flag)
+{
+	return (attr->device_cap_flags_ex & flag) ? 0 : EOPNOTSUPP;
+}
+
+PINV_EXPORT int pinv_query_device_cap(struct ibv_context *context,
+				      enum pinv_device_cap cap,
+				      struct pinv_cap_info *info)
+{
+	struct ibv_device_attr_ex attr = { 0 };
+	const char *what = "", *remedy = "";
+	struct pinv_cap_info unused;
+	int err;
+
+	if (!info)
+		info = &unused;
+	info->reason[0] = '\0';
+	info->remedy[0] = '\0';
+	err = ibv_query_device_ex(context, NULL, &attr);
+	if (err) {
+		SAY(info->reason, "querying the device gave: %s", strerror(err));
+		SAY(info->remedy, "see whether the device is still there: rdma link");
+		return err;
+	}
+	switch (cap) {
+	case PINV_DEVICE_CAP_FLUSH:
+		err = query_flag(&attr, DEVICE_FLUSH_PERSISTENT);
+		what = "no RDMA flush to persistent memory";
+		remedy = "have the other side call pinv_mr_persist() and answer";
+		break;
+	case PINV_DEVICE_CAP_ATOMIC_WRITE:
+		err = query_flag(&attr, DEVICE_ATOMIC_WRITE);
+		what = "no RDMA atomic write";
+		remedy = "use an 8-byte compare-and-swap, or send a message";
+		break;
+	case PINV_DEVICE_CAP_ODP:
+		err = query_odp(&attr);
+		what = "no on-demand paging";
+		remedy = "register under an exclusive layout lease, which does not need "
+			 "it";
+		break;
+	default:
+		SAY(info->reason,
+		    "capability %d is not known to this version of libpinverbs", cap);
+		SAY(info->remedy, "ask for one of enum pinv_device_cap");
+		return EINVAL;
+	}
+	if (err) {
+		SAY(info->reason, "device %s has %s",
+		    ibv_get_device_name(context->device), what);
+		SAY(info->remedy, "%s", remedy);
+	}
+	return err;
 }

@@ -64,7 +64,8 @@ static void explain_invalid_lease(int fd, struct pinv_cap_info *why)
 	struct stat st;
 
 	if (!fstat(fd, &st) && !S_ISREG(st.st_mode)) {
-		SAY(why->reason, "not a regular file (mode %06o)", st.st_mode);
+		SAY(why->reason, "neither a regular file nor device DAX (mode %06o)",
+		    st.st_mode);
 		SAY(why->remedy, "pass a regular file of a file system");
 	} else if (!pinv_query_cap(PINV_CAP_LAYOUT_LEASE, why)) {
 		other_reason(why, EINVAL);
@@ -91,12 +92,13 @@ int fail_lease(int fd, const char *operation, int err)
 		explain_invalid_lease(fd, &why);
 		break;
 	case EAGAIN:
-		SAY(why.reason, "an NFS client holds a pNFS layout on the file");
-		SAY(why.remedy,
-		    "wait until the client returns it, or stop exporting the file");
+		SAY(why.reason, "an NFS client holds a pNFS layout on the file, or a "
+				"cooperative lease on it is being asked back");
+		SAY(why.remedy, "take the lease later, or stop exporting the file");
 		break;
 	case EBUSY:
-		SAY(why.reason, "description carries a cooperative layout lease already");
+		SAY(why.reason, "description carries a layout lease of another kind, or "
+				"one that the library did not take");
 		SAY(why.remedy, "release that lease, or open the file once more");
 		break;
 	default:
@@ -192,6 +194,63 @@ int fail_file_mr(int fd, const char *operation, int err, size_t length)
 	return err;
 }
 
+int fail_address_mr(const void *address, const char *operation, int err, size_t length)
+{
+	struct pinv_cap_info why;
+	char object[64];
+
+	if (!log_wanted())
+		return err;
+	SAY(object, "%zu bytes at %p", length, address);
+	switch (err) {
+	case EPERM:
+		SAY(why.reason,
+		    "it maps a DAX file without exclusive layout lease of this "
+		    "process on the same description");
+		SAY(why.remedy, "take one with pinv_lease_acquire(), or use "
+				"pinv_reg_file_mr()");
+		break;
+	case EOPNOTSUPP:
+		explain_refused_pin(&why);
+		break;
+	case EFAULT:
+		SAY(why.reason, "not all of it is mapped, or not for this access");
+		SAY(why.remedy, "register mapped, writable memory");
+		break;
+	case ENOMEM:
+		explain_no_memory(length, &why);
+		break;
+	case EINVAL:
+		SAY(why.reason, "access flags not supported, or memory was registered "
+				"before this kernel's need for ibv_fork_init() was seen");
+		SAY(why.remedy, "see ibv_reg_mr(3), ibv_fork_init(3)");
+		break;
+	default:
+		other_reason(&why, err);
+	}
+	log_failure_of(object, operation, err, &why);
+	return err;
+}
+
+int fail_persist(int fd, int err, size_t length)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return err;
+	if (err == EOPNOTSUPP) {
+		SAY(why.reason, "what is written there does not outlive the power");
+		SAY(why.remedy, "register a file on persistent memory or on a disk");
+	} else if (err == EINVAL) {
+		SAY(why.reason, "the range (%zu bytes) is not within the region", length);
+		SAY(why.remedy, "count from the first byte of the region");
+	} else {
+		other_reason(&why, err);
+	}
+	log_failure(fd, "make durable", err, &why);
+	return err;
+}
+
 int fail_dereg(int fd, const char *operation, int err)
 {
 	struct pinv_cap_info why;
@@ -236,7 +295,7 @@ int fail_kind(int fd, enum pinv_lease_kind kind)
 		return EINVAL;
 	SAY(why.reason, "kind of lease %d is not known to this version of libpinverbs",
 	    kind);
-	SAY(why.remedy, "ask for PINV_LEASE_EXCLUSIVE");
+	SAY(why.remedy, "ask for PINV_LEASE_EXCLUSIVE or PINV_LEASE_COOPERATIVE");
 	log_failure(fd, "take layout lease", EINVAL, &why);
 	return EINVAL;
 }

@@ -15,9 +15,9 @@
 
 /* The functions below return 0 or a positive errno, unless they say otherwise. */
 
-/* lease.c: a share in the exclusive layout lease of the description behind fd. */
+/* lease.c: a share in the layout lease of the description behind fd. */
 struct description;
-int description_hold(int fd, struct description **result);
+int description_hold(int fd, enum pinv_lease_kind kind, struct description **result);
 int description_drop(struct description *desc);
 void description_abandon(struct description *desc);
 int description_fd(const struct description *desc);
@@ -45,6 +45,8 @@ __attribute__((format(printf, 3, 4))) void say(char *buffer, size_t size,
 int fail_lease(int fd, const char *operation, int err);
 int fail_release(int fd, int err);
 int fail_file_mr(int fd, const char *operation, int err, size_t length);
+int fail_address_mr(const void *address, const char *operation, int err, size_t length);
+int fail_persist(int fd, int err, size_t length);
 int fail_dereg(int fd, const char *operation, int err);
 int fail_range(int fd, uint64_t offset, size_t length, uint64_t size);
 int fail_kind(int fd, enum pinv_lease_kind kind);

@@ -16,14 +16,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "internal.h"
+#include "notice.h"
 
 struct description {
 	struct description *next;
 	unsigned long generation;
+	enum pinv_lease_kind kind;
 	unsigned long users; /* list_lock: who may look at this structure */
 	pthread_mutex_t lock;
 	unsigned long shares; /* lock: who needs the lease; 0: there is none of ours */
 	bool adopted;         /* lock: the lease was there before us and will stay */
+	struct watch
+		watch; /* of a cooperative lease; stays the same as long as there is one */
 	int fd;
 };
 
@@ -38,10 +42,12 @@ static unsigned long generation;
 static void before_fork(void)
 {
 	pthread_mutex_lock(&list_lock);
+	watches_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
+	watches_in_parent();
 	pthread_mutex_unlock(&list_lock);
 }
 
@@ -54,6 +60,7 @@ static void after_fork_in_child(void)
 {
 	generation++;
 	descriptions = NULL;
+	watches_in_child();
 	pthread_mutex_unlock(&list_lock);
 }
 
@@ -98,7 +105,7 @@ static int find_description(int fd, struct description **result)
  * The duplicate keeps releasing possible whatever the caller does with its descriptor, and
  * keeps a reused number from being taken for it. Below 3 it could become a standard stream.
  */
-static int new_description(int fd, struct description **result)
+static int new_description(int fd, enum pinv_lease_kind kind, struct description **result)
 {
 	struct description *desc = calloc(1, sizeof(*desc));
 
@@ -113,11 +120,12 @@ static int new_description(int fd, struct description **result)
 	}
 	pthread_mutex_init(&desc->lock, NULL);
 	desc->generation = generation;
+	desc->kind = kind;
 	*result = desc;
 	return 0;
 }
 
-static int get_description(int fd, struct description **result)
+static int get_description(int fd, enum pinv_lease_kind kind, struct description **result)
 {
 	struct description *desc;
 	int err;
@@ -125,12 +133,14 @@ static int get_description(int fd, struct description **result)
 	pthread_mutex_lock(&list_lock);
 	err = find_description(fd, &desc);
 	if (!err && !desc) {
-		err = new_description(fd, &desc);
+		err = new_description(fd, kind, &desc);
 		if (!err) {
 			desc->next = descriptions;
 			descriptions = desc;
 		}
 	}
+	if (!err && desc->kind != kind)
+		err = EBUSY;
 	if (!err) {
 		desc->users++;
 		*result = desc;
@@ -158,43 +168,57 @@ static void put_description(struct description *desc)
 	close(desc->fd);
 	if (desc->generation == generation)
 		pthread_mutex_destroy(&desc->lock);
+	else if (desc->kind == PINV_LEASE_COOPERATIVE)
+		close(desc->watch.event); /* the parent's watch has its own */
 	free(desc);
 }
 
-/* Caller holds desc->lock. */
+/*
+ * Caller holds desc->lock. An exclusive lease that the program has taken itself serves as well;
+ * with a cooperative one it has made arrangements of its own. The kernel would change the kind
+ * of a lease that is there, and so would break the promise that came with it.
+ */
 static int take_lease(struct description *desc)
 {
 	int held = fcntl(desc->fd, F_GETLEASE);
-	int err;
+	int err = 0;
 
 	if (held < 0)
 		return errno;
-	desc->adopted = held == (F_LAYOUT | F_EXCLUSIVE);
+	desc->adopted =
+		held == (F_LAYOUT | F_EXCLUSIVE) && desc->kind == PINV_LEASE_EXCLUSIVE;
 	if (desc->adopted)
 		return 0;
-	if (held == F_LAYOUT)
+	if (held == F_LAYOUT || held == (F_LAYOUT | F_EXCLUSIVE))
 		return EBUSY;
-	if (!fcntl(desc->fd, F_SETLEASE, F_LAYOUT | F_EXCLUSIVE))
-		return 0;
-	err = errno;
+	if (desc->kind == PINV_LEASE_COOPERATIVE)
+		err = watch_begin(&desc->watch, desc->fd);
+	else if (fcntl(desc->fd, F_SETLEASE, F_LAYOUT | F_EXCLUSIVE))
+		err = errno;
 	/* A kernel that does not know the argument calls it invalid. */
 	if (err == EINVAL && !kernel_has_layout_leases())
 		err = EOPNOTSUPP;
 	return err;
 }
 
-/* Caller holds desc->lock. Releasing what someone has released behind our back is done. */
+/*
+ * Caller holds desc->lock. Releasing what someone has released behind our back is done, and so
+ * is what the kernel has taken back.
+ */
 static int leave_lease(struct description *desc)
 {
-	if (desc->adopted || !fcntl(desc->fd, F_SETLEASE, F_LAYOUT | F_UNLCK))
-		return 0;
-	return errno == EAGAIN ? 0 : errno;
+	if (!desc->adopted && fcntl(desc->fd, F_SETLEASE, F_LAYOUT | F_UNLCK) &&
+	    errno != EAGAIN)
+		return errno;
+	if (desc->kind == PINV_LEASE_COOPERATIVE)
+		watch_end(&desc->watch);
+	return 0;
 }
 
-int description_hold(int fd, struct description **result)
+int description_hold(int fd, enum pinv_lease_kind kind, struct description **result)
 {
 	struct description *desc;
-	int err = get_description(fd, &desc);
+	int err = get_description(fd, kind, &desc);
 
 	if (err)
 		return err;
@@ -250,7 +274,8 @@ static bool description_is_listed(int fd)
 	bool listed;
 
 	pthread_mutex_lock(&list_lock);
-	listed = !find_description(fd, &desc) && desc;
+	listed = !find_description(fd, &desc) && desc &&
+		 desc->kind == PINV_LEASE_EXCLUSIVE;
 	pthread_mutex_unlock(&list_lock);
 	return listed;
 }
@@ -260,17 +285,28 @@ PINV_EXPORT struct pinv_lease *pinv_lease_acquire(int fd, enum pinv_lease_kind k
 	struct pinv_lease *lease;
 	int err;
 
-	if (kind != PINV_LEASE_EXCLUSIVE) {
+	if (kind != PINV_LEASE_EXCLUSIVE && kind != PINV_LEASE_COOPERATIVE) {
 		errno = fail_kind(fd, kind);
 		return NULL;
 	}
 	lease = malloc(sizeof(*lease));
-	err = lease ? description_hold(fd, &lease->desc) : ENOMEM;
+	err = lease ? description_hold(fd, kind, &lease->desc) : ENOMEM;
 	if (!err)
 		return lease;
 	free(lease);
-	errno = fail_lease(fd, "take exclusive layout lease", err);
+	errno = fail_lease(fd,
+			   kind == PINV_LEASE_EXCLUSIVE ? "take exclusive layout lease"
+							: "take cooperative layout lease",
+			   err);
 	return NULL;
+}
+
+PINV_EXPORT int pinv_lease_notice(const struct pinv_lease *lease, int *fd)
+{
+	if (!fd || lease->desc->kind != PINV_LEASE_COOPERATIVE)
+		return EINVAL;
+	*fd = lease->desc->watch.event;
+	return 0;
 }
 
 PINV_EXPORT int pinv_lease_release(struct pinv_lease *lease)

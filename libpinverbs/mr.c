@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Memory regions on files. Building one takes the lease, maps, registers; giving it up goes
+ * Memory regions. Building one on a file takes the lease, maps, registers; giving it up goes
  * the same way back. The lease comes before the size is looked at and the pages are mapped:
  * from then on nobody else can cut the file (T1), so what was checked stays true.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
+#include <libpmem.h>
+#include "backing.h"
 #include "internal.h"
 
 #define WRITE_ACCESS \
 	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC)
+
+/* What makes stores to the mapping durable. */
+enum persistence {
+	PERSISTENCE_NONE,
+	PERSISTENCE_MSYNC,
+	PERSISTENCE_FLUSH /* flushing CPU caches: the blocks are on record already (MAP_SYNC) */
+};
 
 struct pinv_mr {
 	unsigned long generation;
@@ -24,12 +31,17 @@ struct pinv_mr {
 	void *map;                /* NULL: not mapped, or unmapped again */
 	size_t map_length;
 	size_t skip;        /* from map to the first registered byte */
+	size_t length;      /* of what is registered */
 	struct ibv_mr *ibv; /* NULL: not registered, or deregistered again */
+	enum persistence persistence;
 };
 
-struct range {
+struct request {
+	struct ibv_pd *pd;
+	int fd;
 	uint64_t offset;
 	size_t length;
+	int access;
 };
 
 static int lease_if_needed(struct pinv_mr *mr, int fd)
@@ -41,38 +53,29 @@ static int lease_if_needed(struct pinv_mr *mr, int fd)
 		return fail_file_mr(fd, "look at", err, 0);
 	if (!dax)
 		return 0;
-	err = description_hold(fd, &mr->desc);
+	err = description_hold(fd, PINV_LEASE_EXCLUSIVE, &mr->desc);
 	return err ? fail_lease(fd, "take exclusive layout lease", err) : 0;
 }
 
-/* Fills in a length of 0. What passes fits an off_t, for so does the file's size. */
-static int check_range(int fd, struct range *range)
+static int look_at_file(const struct request *request, struct backing *backing)
 {
-	struct stat st;
-	uint64_t size;
+	int err = look_at_backing(request->fd, backing);
 
-	if (fstat(fd, &st))
-		return fail_file_mr(fd, "look at", errno, range->length);
-	if (!S_ISREG(st.st_mode))
-		return fail_lease(fd, "map", EINVAL);
-	size = st.st_size;
-	if (range->offset >= size || range->length > size - range->offset ||
-	    (!range->length && size - range->offset > SIZE_MAX))
-		return fail_range(fd, range->offset, range->length, size);
-	if (!range->length)
-		range->length = size - range->offset;
-	return 0;
+	if (err == EINVAL)
+		return fail_lease(request->fd, "map", EINVAL);
+	return err ? fail_file_mr(request->fd, "look at", err, request->length) : 0;
 }
 
-/* hugetlbfs maps whole huge pages only. */
-static int mapping_granule(int fd, size_t *granule)
+/* Fills in a length of 0. What passes fits an off_t, for so does the file's size. */
+static int check_range(struct request *request, const struct backing *backing)
 {
-	struct statfs fs;
+	uint64_t size = backing->size;
 
-	if (fstatfs(fd, &fs))
-		return errno;
-	*granule = fs.f_type == HUGETLBFS_MAGIC ? (size_t)fs.f_bsize
-						: (size_t)sysconf(_SC_PAGESIZE);
+	if (request->offset >= size || request->length > size - request->offset ||
+	    (!request->length && size - request->offset > SIZE_MAX))
+		return fail_range(request->fd, request->offset, request->length, size);
+	if (!request->length)
+		request->length = size - request->offset;
 	return 0;
 }
 
@@ -91,59 +94,188 @@ static int mapping_protection(int fd, int access, int *protection)
 	return 0;
 }
 
-static int map_range(struct pinv_mr *mr, int fd, const struct range *range, int access)
+/* MAP_SYNC, where the device has it, spares a system call for each pinv_mr_persist(). */
+static void *map_shared(struct pinv_mr *mr, int fd, enum backing_kind kind,
+			int protection, uint64_t offset)
 {
-	size_t granule = 1, skip, length;
-	int protection = PROT_NONE, err;
 	void *map;
 
-	err = mapping_granule(fd, &granule);
-	if (!err)
-		err = mapping_protection(fd, access, &protection);
+	mr->persistence = kind == BACKING_MEMORY       ? PERSISTENCE_NONE
+			  : kind == BACKING_DEVICE_DAX ? PERSISTENCE_FLUSH
+						       : PERSISTENCE_MSYNC;
+	if (kind == BACKING_DAX) {
+		map = mmap(NULL, mr->map_length, protection,
+			   MAP_SHARED_VALIDATE | MAP_SYNC, fd, offset);
+		if (map != MAP_FAILED)
+			mr->persistence = PERSISTENCE_FLUSH;
+		if (map != MAP_FAILED || errno != EOPNOTSUPP)
+			return map;
+	}
+	return mmap(NULL, mr->map_length, protection, MAP_SHARED, fd, offset);
+}
+
+static int map_range(struct pinv_mr *mr, const struct request *request,
+		     const struct backing *backing)
+{
+	size_t granule = backing->granule, skip = request->offset % granule;
+	int protection = PROT_NONE;
+	int err = mapping_protection(request->fd, request->access, &protection);
+	void *map;
+
 	if (err)
-		return fail_file_mr(fd, "map", err, range->length);
-	skip = range->offset % granule;
-	if (range->length > SIZE_MAX - skip - granule)
-		return fail_file_mr(fd, "map", ENOMEM, range->length);
-	length = (skip + range->length + granule - 1) / granule * granule;
-	map = mmap(NULL, length, protection, MAP_SHARED, fd, range->offset - skip);
+		return fail_file_mr(request->fd, "map", err, request->length);
+	if (request->length > SIZE_MAX - skip - granule)
+		return fail_file_mr(request->fd, "map", ENOMEM, request->length);
+	mr->map_length = (skip + request->length + granule - 1) / granule * granule;
+	map = map_shared(mr, request->fd, backing->kind, protection,
+			 request->offset - skip);
 	if (map == MAP_FAILED)
-		return fail_file_mr(fd, "map", errno, range->length);
+		return fail_file_mr(request->fd, "map", errno, request->length);
 	mr->map = map;
-	mr->map_length = length;
 	mr->skip = skip;
+	mr->length = request->length;
 	return 0;
 }
 
-static int register_range(struct pinv_mr *mr, struct ibv_pd *pd, int fd,
-			  const struct range *range, int access)
+/* Not every provider sets errno. */
+static int register_memory(struct pinv_mr *mr, struct ibv_pd *pd, void *address,
+			   size_t length, int access)
 {
 	errno = 0;
-	mr->ibv = ibv_reg_mr(pd, (char *)mr->map + mr->skip, range->length, access);
+	mr->ibv = ibv_reg_mr(pd, address, length, access);
 	if (mr->ibv)
 		return 0;
-	/* Not every provider sets errno. */
-	return fail_file_mr(fd, "register", errno ? errno : EIO, range->length);
+	return errno ? errno : EIO;
+}
+
+/* @grow: bytes to append, which the range then is. */
+static int grow_file(struct request *request, struct backing *backing)
+{
+	uint64_t size = backing->size;
+
+	if (backing->kind == BACKING_DEVICE_DAX || !request->length ||
+	    request->length > INT64_MAX - size)
+		return fail_range(request->fd, size, request->length, size);
+	/* Blocks now rather than on the first write, when nobody could be told of their lack. */
+	if (fallocate(request->fd, 0, size, request->length) &&
+	    (errno != EOPNOTSUPP || ftruncate(request->fd, size + request->length)))
+		return fail_file_mr(request->fd, "extend", errno, request->length);
+	request->offset = size;
+	backing->size = size + request->length;
+	return 0;
 }
 
 /* On failure the caller undoes what mr says has been done. */
-static int build(struct pinv_mr *mr, struct ibv_pd *pd, int fd, struct range *range,
-		 int access)
+static int build(struct pinv_mr *mr, struct request *request, bool grow)
 {
-	int err = lease_if_needed(mr, fd);
+	struct backing backing;
+	int err = lease_if_needed(mr, request->fd);
 
 	if (err)
 		return err;
 	/* Our duplicate: the caller's number may be closed by another thread meanwhile. */
 	if (mr->desc)
-		fd = description_fd(mr->desc);
-	err = check_range(fd, range);
+		request->fd = description_fd(mr->desc);
+	err = look_at_file(request, &backing);
 	if (err)
 		return err;
-	err = map_range(mr, fd, range, access);
+	err = grow ? grow_file(request, &backing) : check_range(request, &backing);
 	if (err)
 		return err;
-	return register_range(mr, pd, fd, range, access);
+	err = map_range(mr, request, &backing);
+	if (err)
+		return err;
+	err = register_memory(mr, request->pd, (char *)mr->map + mr->skip,
+			      request->length, request->access);
+	return err ? fail_file_mr(request->fd, "register", err, request->length) : 0;
+}
+
+static struct pinv_mr *new_mr(void)
+{
+	struct pinv_mr *mr = calloc(1, sizeof(*mr));
+
+	if (mr)
+		mr->generation = process_generation();
+	return mr;
+}
+
+static struct pinv_mr *make_file_mr(struct request *request, bool grow)
+{
+	struct pinv_mr *mr = new_mr();
+	int err;
+
+	if (!mr) {
+		errno = fail_file_mr(request->fd, "register", ENOMEM, request->length);
+		return NULL;
+	}
+	err = build(mr, request, grow);
+	if (!err)
+		return mr;
+	/* Registering is the last step, so there is no MR to undo. */
+	if (mr->map)
+		munmap(mr->map, mr->map_length);
+	if (mr->desc)
+		description_abandon(mr->desc);
+	free(mr);
+	errno = err;
+	return NULL;
+}
+
+PINV_EXPORT struct pinv_mr *pinv_reg_file_mr(struct ibv_pd *pd, int fd, uint64_t offset,
+					     size_t length, int access)
+{
+	struct request request = { pd, fd, offset, length, access };
+
+	return make_file_mr(&request, false);
+}
+
+PINV_EXPORT struct pinv_mr *pinv_grow_file_mr(struct ibv_pd *pd, int fd, size_t length,
+					      int access, uint64_t *offset)
+{
+	struct request request = { pd, fd, 0, length, access };
+	struct pinv_mr *mr = make_file_mr(&request, true);
+
+	if (mr && offset)
+		*offset = request.offset;
+	return mr;
+}
+
+/*
+ * Pages under a private mapping must stay the parent's when it forks. Kernels since 5.12 copy
+ * pinned pages for the child; for older ones libibverbs keeps the range from the child, if it
+ * is told to before it registers anything.
+ */
+static int make_fork_safe(void)
+{
+	if (ibv_is_fork_initialized() != IBV_FORK_DISABLED)
+		return 0;
+	return ibv_fork_init();
+}
+
+PINV_EXPORT struct pinv_mr *pinv_reg_mr(struct ibv_pd *pd, void *address, size_t length,
+					int access)
+{
+	struct pinv_mr *mr = new_mr();
+	int err;
+
+	if (!mr) {
+		errno = fail_address_mr(address, "register", ENOMEM, length);
+		return NULL;
+	}
+	err = make_fork_safe();
+	if (err) {
+		errno = fail_address_mr(address, "keep from forked children", err,
+					length);
+	} else {
+		err = register_memory(mr, pd, address, length, access);
+		if (!err) {
+			mr->length = length;
+			return mr;
+		}
+		errno = fail_address_mr(address, "register", err, length);
+	}
+	free(mr);
+	return NULL;
 }
 
 /* Goes on where an earlier call failed. Steps that mr does not show are not done. */
@@ -173,31 +305,6 @@ static int tear_down(struct pinv_mr *mr)
 	return 0;
 }
 
-PINV_EXPORT struct pinv_mr *pinv_reg_file_mr(struct ibv_pd *pd, int fd, uint64_t offset,
-					     size_t length, int access)
-{
-	struct range range = { .offset = offset, .length = length };
-	struct pinv_mr *mr = calloc(1, sizeof(*mr));
-	int err;
-
-	if (!mr) {
-		errno = fail_file_mr(fd, "register", ENOMEM, length);
-		return NULL;
-	}
-	mr->generation = process_generation();
-	err = build(mr, pd, fd, &range, access);
-	if (!err)
-		return mr;
-	/* Registering is the last step, so there is no MR to undo. */
-	if (mr->map)
-		munmap(mr->map, mr->map_length);
-	if (mr->desc)
-		description_abandon(mr->desc);
-	free(mr);
-	errno = err;
-	return NULL;
-}
-
 PINV_EXPORT int pinv_dereg_mr(struct pinv_mr *mr)
 {
 	int err = mr ? tear_down(mr) : 0;
@@ -210,4 +317,35 @@ PINV_EXPORT int pinv_dereg_mr(struct pinv_mr *mr)
 PINV_EXPORT struct ibv_mr *pinv_mr_ibv(const struct pinv_mr *mr)
 {
 	return mr->generation == process_generation() ? mr->ibv : NULL;
+}
+
+static int persist(const struct pinv_mr *mr, char *address, size_t length)
+{
+	size_t skip = (uintptr_t)address % sysconf(_SC_PAGESIZE);
+
+	switch (mr->persistence) {
+	case PERSISTENCE_FLUSH:
+		pmem_persist(address, length);
+		return 0;
+	case PERSISTENCE_MSYNC:
+		return msync(address - skip, length + skip, MS_SYNC) ? errno : 0;
+	case PERSISTENCE_NONE:
+		break;
+	}
+	return EOPNOTSUPP;
+}
+
+PINV_EXPORT int pinv_mr_persist(struct pinv_mr *mr, size_t offset, size_t length)
+{
+	int fd = mr->desc ? description_fd(mr->desc) : -1;
+	int err;
+
+	if (!mr->map)
+		return fail_persist(fd, EOPNOTSUPP, length);
+	if (offset >= mr->length || length > mr->length - offset)
+		return fail_persist(fd, EINVAL, length);
+	if (!length)
+		length = mr->length - offset;
+	err = persist(mr, (char *)mr->map + mr->skip + offset, length);
+	return err ? fail_persist(fd, err, length) : 0;
 }

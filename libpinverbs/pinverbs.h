@@ -61,10 +61,14 @@ enum pinv_lease_kind {
  *
  * Effect: until release no other process can free, move or share the blocks of the file
  * (T1), and the calling process may register mappings made through this description (P1).
- * The lease covers the whole file, whatever its size. @kind is PINV_LEASE_EXCLUSIVE.
+ * The lease covers the whole file, whatever its size.
+ * PINV_LEASE_COOPERATIVE instead: a layout change by another process makes the descriptor of
+ * pinv_lease_notice() readable and waits until the lease is released, at most
+ * fs.lease-break-time seconds, after which the kernel ends the lease by itself. It allows no
+ * pins (L3).
  *
  * A process has one lease on a description, so the library counts: every call returns a
- * handle of its own, the memory regions of pinv_reg_file_mr() count too, and the kernel's
+ * handle of its own, which must be of the same kind, the memory regions of pinv_reg_file_mr() count too, and the kernel's
  * lease is released with the last of them. A lease that the process had taken itself with
  * fcntl(2) before the first of them is used and left in place afterwards.
  *
@@ -72,11 +76,12 @@ enum pinv_lease_kind {
  * belongs to the calling process and the description (L7); @fd stays the caller's.
  * Threads: safe. Waits while another thread or process holds the file's inode lock.
  * Returns NULL with errno: EACCES neither the file's owner nor CAP_LEASE; EBADF not open,
- * or not open for writing; EBUSY the description carries a cooperative lease of this
- * process; EINVAL not a regular file, leases switched off (fs.leases-enable), or an unknown
- * @kind; EAGAIN a pNFS layout is out on the file; EMFILE; ENOMEM; EOPNOTSUPP the kernel has
- * no layout leases, or the file cannot carry one (not DAX, shared extents, swap file).
- * Rules: L1, L2, L5, L7, L10.
+ * or not open for writing; EBUSY the description carries a lease of another kind, or a
+ * cooperative one that the library did not take; EINVAL not a regular file, leases switched
+ * off (fs.leases-enable), or an unknown @kind; EAGAIN a pNFS layout is out on the file, or a
+ * cooperative lease on it is being asked back; EMFILE; ENOMEM; EOPNOTSUPP the kernel has no
+ * layout leases, or the file cannot carry one (not DAX, shared extents, swap file).
+ * Rules: L1, L2, L3, L5, L7, L10.
  */
 struct pinv_lease *pinv_lease_acquire(int fd, enum pinv_lease_kind kind);
 
@@ -92,6 +97,20 @@ struct pinv_lease *pinv_lease_acquire(int fd, enum pinv_lease_kind kind);
  * Rules: L6, L7, P3.
  */
 int pinv_lease_release(struct pinv_lease *lease);
+
+/*
+ * pinv_lease_notice - the descriptor that tells when a cooperative lease is asked back.
+ *
+ * Effect: stores in *@fd a descriptor that poll(2), select(2) and epoll(7) find readable from
+ * the moment on at which somebody waits for the lease; it stays so. Whoever uses the layout
+ * then stops and calls pinv_lease_release(). No signal reaches the program: the library has a
+ * thread, with all signals blocked, as long as there are cooperative leases, and makes it the
+ * owner of the description (F_SETOWN_EX, F_SETSIG) for the moment in which the lease is taken.
+ * Ownership: the descriptor is the handle's, may be shared with other handles on the same
+ * description, and is closed with the last. Only wait for it: do not read or close it.
+ * Threads: safe. Returns EINVAL @fd is NULL, or the lease is exclusive. Rules: L3.
+ */
+int pinv_lease_notice(const struct pinv_lease *lease, int *fd);
 
 /*
  * pinv_lease_query - which layout lease the calling process holds through fd.
@@ -111,7 +130,7 @@ int pinv_lease_query(int fd, enum pinv_lease_kind *kind);
  * Effect: takes the exclusive layout lease that a DAX file needs (as pinv_lease_acquire(),
  * counted with its handles), maps @length bytes (0: up to the end of the file) from byte
  * @offset shared through the description behind @fd, and registers them with @pd and the
- * IBV_ACCESS_ flags @access. Files that need no lease (tmpfs, memfd, hugetlbfs: P5) are
+ * IBV_ACCESS_ flags @access. What needs no lease (device DAX, tmpfs, memfd, hugetlbfs: P5) is
  * mapped and registered only. The mapping is readable, and writable if @fd is. If a step
  * fails the earlier ones are undone in reverse order.
  *
@@ -120,7 +139,7 @@ int pinv_lease_query(int fd, enum pinv_lease_kind *kind);
  * outlive the handle.
  * Threads: safe.
  * Units: @offset and @length in bytes, with no alignment asked of them. The range must lie
- * within the file: extend it first (ftruncate(2) up is allowed under a lease, T3).
+ * within the file: see pinv_grow_file_mr().
  * Returns NULL with errno: those of pinv_lease_acquire() for a DAX file; EACCES write access
  * asked for and @fd not open for reading and writing; EINVAL empty range, or one that does
  * not lie within the file, or not a regular file; ENOMEM, over RLIMIT_MEMLOCK too (P9);
@@ -130,6 +149,39 @@ int pinv_lease_query(int fd, enum pinv_lease_kind *kind);
  */
 struct pinv_mr *pinv_reg_file_mr(struct ibv_pd *pd, int fd, uint64_t offset,
 				 size_t length, int access);
+
+/*
+ * pinv_grow_file_mr - append to a file and register what is new as a memory region.
+ *
+ * Effect: as pinv_reg_file_mr() on the last @length bytes of the file after it has been
+ * extended by as many, with blocks allocated (T3: growth is no layout change, so other
+ * processes' leases do not hinder). If @offset is not NULL the byte at which they start is
+ * stored there. Regions registered before stay as they are.
+ * Threads: safe, but two that grow one file at the same time may get the same bytes, as two
+ * writers that append without O_APPEND: let one do it.
+ * Returns NULL with errno: those of pinv_reg_file_mr(); EINVAL @length is 0, or the file
+ * cannot grow that far (device DAX: not at all); EFBIG, ENOSPC, EDQUOT, EPERM (sealed memfd)
+ * and others of fallocate(2). The file keeps its new size if mapping or registering it fails:
+ * under the lease it cannot be cut.
+ * Rules: T3 and those of pinv_reg_file_mr().
+ */
+struct pinv_mr *pinv_grow_file_mr(struct ibv_pd *pd, int fd, size_t length, int access,
+				  uint64_t *offset);
+
+/*
+ * pinv_reg_mr - register memory of the caller as a memory region.
+ *
+ * Effect: as ibv_reg_mr(3), made safe for fork(): a child does not take the pages away from
+ * the device (F1). On a kernel that copies pinned pages for the child (since 5.12) nothing is
+ * needed for that; on an older one libibverbs is told to keep the memory from children
+ * (ibv_fork_init(3)).
+ * Ownership: the handle is the caller's, to be given to pinv_dereg_mr(); so is the memory, which
+ * must stay mapped. A mapping of a DAX file needs a lease that the caller holds (P1).
+ * Threads: safe.
+ * Returns NULL with errno: those of ibv_reg_mr(3); EPERM no lease for a DAX file; EINVAL an
+ * older kernel, and memory was registered before by other means. Rules: F1, P1, P2, P9.
+ */
+struct pinv_mr *pinv_reg_mr(struct ibv_pd *pd, void *address, size_t length, int access);
 
 /*
  * pinv_dereg_mr - deregister, unmap, and give up the share in the lease, in this order.
@@ -158,11 +210,33 @@ int pinv_dereg_mr(struct pinv_mr *mr);
  */
 struct ibv_mr *pinv_mr_ibv(const struct pinv_mr *mr);
 
+/*
+ * pinv_mr_persist - make durable what has been written to a memory region on a file.
+ *
+ * Effect: after return @length bytes (0: up to its end) from byte @offset of the region are on
+ * the storage, whether this process or a peer wrote them, provided that the peer's writes have
+ * arrived: as seen by a completion for something sent after them, not by polling memory. On
+ * device DAX and on files whose mapping allows it (MAP_SYNC) this flushes CPU caches
+ * (libpmem's pmem_persist), else it is msync(2).
+ * Threads: safe.
+ * Returns EOPNOTSUPP memory that does not last (tmpfs, memfd, hugetlbfs), or a region of
+ * pinv_reg_mr(); EINVAL the range is not within the region; those of msync(2). Rules: Y1.
+ */
+int pinv_mr_persist(struct pinv_mr *mr, size_t offset, size_t length);
+
 /* What the running kernel can do. */
 enum pinv_cap {
 	PINV_CAP_LAYOUT_LEASE =
 		0, /* layout leases, and so memory regions on DAX files (L1) */
-	PINV_CAP_FILE_PINS = 1 /* /proc/PID/file_pins (O1) */
+	PINV_CAP_FILE_PINS = 1, /* /proc/PID/file_pins (O1) */
+	PINV_CAP_FORK = 2       /* regions stay intact when the process forks (F1) */
+};
+
+/* What an RDMA device can do. */
+enum pinv_device_cap {
+	PINV_DEVICE_CAP_FLUSH = 0, /* RDMA flush: the peer makes its writes durable */
+	PINV_DEVICE_CAP_ATOMIC_WRITE = 1, /* 8 bytes at once, in order after a flush */
+	PINV_DEVICE_CAP_ODP = 2           /* on-demand paging: registering without pins */
 };
 
 /* Why a capability is missing and what to do: one lower-case line each. */
@@ -181,6 +255,15 @@ struct pinv_cap_info {
  * ENOMEM, EPERM) it could not be found out, with the reason in @info. Rules: L1, L2, O1.
  */
 int pinv_query_cap(enum pinv_cap cap, struct pinv_cap_info *info);
+
+/*
+ * pinv_query_device_cap - whether a device has a capability, and if not, why and what instead.
+ *
+ * It is about the device and its driver; the provider library must offer the operation too.
+ * Threads: safe. Returns as pinv_query_cap(), or the errno of ibv_query_device_ex(3).
+ */
+int pinv_query_device_cap(struct ibv_context *context, enum pinv_device_cap cap,
+			  struct pinv_cap_info *info);
 
 /*
  * Pins listing: which files are pinned, through which process and owner, and under whose

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 #include "pinverbs.h"
@@ -219,7 +221,8 @@ int sim_open(enum sim_kind kind, uint64_t size, int flags)
 	struct description *description = &opened[file_count++];
 
 	*file = (struct file){ .kind = kind, .size = size };
-	*description = (struct description){ file, flags, F_UNLCK };
+	*description =
+		(struct description){ .file = file, .flags = flags, .classic = F_UNLCK };
 	return install(description);
 }
 
@@ -313,14 +316,21 @@ static int grant_lease(struct description *description, int kind)
 		return no(EBADF);
 	if (description->file->kind == SIM_DIRECTORY || !leases_enabled)
 		return no(EINVAL);
-	if (description->file->kind != SIM_DAX)
+	if (description->file->kind != SIM_DAX &&
+	    description->file->kind != SIM_DAX_NO_SYNC)
 		return no(EOPNOTSUPP);
+	if (lease && lease->asked_back)
+		return no(EAGAIN);
 	for (i = 0; i < MAX && !lease; i++)
 		if (!leases[i].description)
 			lease = &leases[i];
 	lease->description = description;
 	lease->process = getpid();
 	lease->kind = kind;
+	lease->asked_back = false;
+	lease->signalled =
+		description->owner_type == F_OWNER_TID ? description->owner : 0;
+	lease->signal = description->signal;
 	return 0;
 }
 
@@ -350,11 +360,75 @@ static int get_lease(struct description *description)
 		return -1;
 	if (description->classic != F_UNLCK)
 		return description->classic;
-	return lease ? lease->kind : F_UNLCK;
+	return lease && !lease->asked_back ? lease->kind : F_UNLCK;
 }
 
-static int simulate_fcntl(int fd, int command, int argument)
+static void ask_back(int fd, bool tell)
 {
+	struct lease *lease;
+
+	lock();
+	lease = find_lease(find(fd));
+	if (lease && lease->kind == F_LAYOUT) {
+		lease->asked_back = true;
+		/* Told to anything but a thread of the library, the program would die of it. */
+		if (!lease->signalled || !lease->signal)
+			violations++;
+		else if (tell)
+			syscall(SYS_tgkill, getpid(), lease->signalled, lease->signal);
+	}
+	unlock();
+}
+
+void sim_ask_back(int fd)
+{
+	ask_back(fd, true);
+}
+
+void sim_ask_back_silently(int fd)
+{
+	ask_back(fd, false);
+}
+
+int sim_owner(int fd)
+{
+	return find(fd)->owner;
+}
+
+int sim_signal(int fd)
+{
+	return find(fd)->signal;
+}
+
+static int set_owner(struct description *description, const struct f_owner_ex *owner)
+{
+	if (refuse("setown"))
+		return -1;
+	description->owner = owner->pid;
+	description->owner_type = owner->type;
+	return 0;
+}
+
+static int get_owner(const struct description *description, struct f_owner_ex *owner)
+{
+	if (refuse("getown"))
+		return -1;
+	owner->pid = description->owner;
+	owner->type = description->owner_type;
+	return 0;
+}
+
+static int set_signal(struct description *description, int number)
+{
+	if (refuse("setsig"))
+		return -1;
+	description->signal = number;
+	return 0;
+}
+
+static int simulate_fcntl(int fd, int command, uintptr_t raw)
+{
+	int argument = (int)raw;
 	struct description *description = find(fd);
 	int copy;
 
@@ -377,11 +451,19 @@ static int simulate_fcntl(int fd, int command, int argument)
 		return get_lease(description);
 	case F_SETLEASE:
 		return set_lease(description, argument);
+	case F_GETOWN_EX:
+		return get_owner(description, (struct f_owner_ex *)raw);
+	case F_SETOWN_EX:
+		return set_owner(description, (struct f_owner_ex *)raw);
+	case F_GETSIG:
+		return refuse("getsig") ? -1 : description->signal;
+	case F_SETSIG:
+		return set_signal(description, argument);
 	}
 	return no(EINVAL);
 }
 
-int sim_fcntl(int fd, int command, int argument)
+static int locked_fcntl(int fd, int command, uintptr_t argument)
 {
 	int result;
 
@@ -389,6 +471,11 @@ int sim_fcntl(int fd, int command, int argument)
 	result = simulate_fcntl(fd, command, argument);
 	unlock();
 	return result;
+}
+
+int sim_fcntl(int fd, int command, int argument)
+{
+	return locked_fcntl(fd, command, argument);
 }
 
 /* The only real descriptor that the library asks for a lease is its probe's. */
@@ -407,13 +494,13 @@ static int probe_lease(int argument)
 int __wrap_fcntl64(int fd, int command, ...)
 {
 	va_list arguments;
-	int argument;
+	uintptr_t argument;
 
 	va_start(arguments, command);
-	argument = va_arg(arguments, int);
+	argument = va_arg(arguments, uintptr_t);
 	va_end(arguments);
 	if (simulated(fd))
-		return sim_fcntl(fd, command, argument);
+		return locked_fcntl(fd, command, argument);
 	if (command == F_SETLEASE)
 		return probe_lease(argument);
 	return __real_fcntl64(fd, command, argument);
@@ -453,7 +540,10 @@ int __wrap_memfd_create(const char *name, unsigned flags)
 
 static mode_t file_mode(const struct file *file)
 {
-	return (file->kind == SIM_DIRECTORY ? S_IFDIR : S_IFREG) | 0600;
+	return (file->kind == SIM_DIRECTORY    ? S_IFDIR
+		: file->kind == SIM_DEVICE_DAX ? S_IFCHR
+					       : S_IFREG) |
+	       0600;
 }
 
 int __wrap_statx(int fd, const char *path, int flags, unsigned mask, struct statx *stx)
@@ -469,6 +559,7 @@ int __wrap_statx(int fd, const char *path, int flags, unsigned mask, struct stat
 		memset(stx, 0, sizeof(*stx));
 		stx->stx_mode = file_mode(description->file);
 		if (description->file->kind == SIM_DAX ||
+		    description->file->kind == SIM_DAX_NO_SYNC ||
 		    description->file->kind == SIM_REFLINKED)
 			stx->stx_attributes = STATX_DAX;
 		result = 0;
@@ -490,6 +581,7 @@ int __wrap_fstat64(int fd, struct stat *st)
 		memset(st, 0, sizeof(*st));
 		st->st_mode = file_mode(description->file);
 		st->st_size = description->file->size;
+		st->st_rdev = makedev(252, 0);
 		result = 0;
 	}
 	unlock();
@@ -509,7 +601,9 @@ int __wrap_fstatfs64(int fd, struct statfs *fs)
 		bool huge = description->file->kind == SIM_HUGETLBFS;
 
 		memset(fs, 0, sizeof(*fs));
-		fs->f_type = huge ? HUGETLBFS_MAGIC : XFS_SUPER_MAGIC;
+		fs->f_type = huge                                   ? HUGETLBFS_MAGIC
+			     : description->file->kind == SIM_TMPFS ? TMPFS_MAGIC
+								    : XFS_SUPER_MAGIC;
 		fs->f_bsize = huge ? HUGE_PAGE : PAGE;
 		result = 0;
 	}

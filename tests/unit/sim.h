@@ -19,7 +19,9 @@ enum sim_kind {
 	SIM_PAGE_CACHE,
 	SIM_HUGETLBFS,
 	SIM_DIRECTORY,
-	SIM_REFLINKED
+	SIM_REFLINKED,
+	SIM_DEVICE_DAX, /* a folder of the test's sys_root has its size */
+	SIM_DAX_NO_SYNC /* whose mappings cannot be MAP_SYNC */
 };
 
 /* What the library can leave behind. */
@@ -42,6 +44,17 @@ void sim_close(int fd);
 void sim_truncate(int fd, uint64_t size);
 void sim_set_classic_lease(int fd, int type); /* F_UNLCK: none */
 void sim_give_away(int fd);                   /* the caller does not own the file */
+
+/* Another process starts a layout change: the holder of a cooperative lease is told. */
+void sim_ask_back(int fd);
+/* As if the kernel could not queue the signal. */
+void sim_ask_back_silently(int fd);
+/* Owner and signal of the description, as the program sees them. */
+int sim_owner(int fd);
+int sim_signal(int fd);
+
+/* What ibv_is_fork_initialized() says, and what ibv_fork_init() will return. */
+void sim_set_fork(enum ibv_fork_status status, int init_error);
 
 /* The same calls as the library's, made by the program behind the library's back. */
 int sim_fcntl(int fd, int command, int argument);

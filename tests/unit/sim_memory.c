@@ -78,7 +78,10 @@ bool sim_find_mapping(const void *address, uint64_t *offset, size_t *length,
 static int check_mapping(struct description *description, size_t length, int protection,
 			 off_t offset)
 {
-	size_t granule = description->file->kind == SIM_HUGETLBFS ? HUGE_PAGE : PAGE;
+	size_t granule = description->file->kind == SIM_HUGETLBFS ||
+					 description->file->kind == SIM_DEVICE_DAX
+				 ? HUGE_PAGE
+				 : PAGE;
 
 	if (description->file->kind == SIM_DIRECTORY)
 		return ENODEV;
@@ -115,8 +118,12 @@ static void *simulate_mmap(size_t length, int protection, int flags, int fd, off
 		errno = err;
 		return MAP_FAILED;
 	}
-	if (flags != MAP_SHARED)
+	if (flags == (MAP_SHARED_VALIDATE | MAP_SYNC)) {
+		if (description->file->kind == SIM_DAX_NO_SYNC)
+			return no(EOPNOTSUPP), MAP_FAILED;
+	} else if (flags != MAP_SHARED) {
 		violations++;
+	}
 	address = __real_mmap64(NULL, length, protection, REAL_MAP_FLAGS, -1, 0);
 	if (address == MAP_FAILED)
 		return address;
@@ -179,6 +186,7 @@ static int check_pin(const struct mapping *mapping, struct lease **lease, int ac
 	*lease = NULL;
 	switch (mapping->description->file->kind) {
 	case SIM_DAX:
+	case SIM_DAX_NO_SYNC:
 	case SIM_REFLINKED:
 		if (!patched)
 			return EOPNOTSUPP;
@@ -191,6 +199,13 @@ static int check_pin(const struct mapping *mapping, struct lease **lease, int ac
 	}
 }
 
+/* Memory of the program itself, all but NULL. */
+static int check_own(const void *address, struct lease **lease)
+{
+	*lease = NULL;
+	return address ? 0 : EFAULT;
+}
+
 static struct ibv_mr *simulate_reg(void *address, size_t length, int access)
 {
 	struct mapping *mapping = find_mapping(address);
@@ -200,8 +215,9 @@ static struct ibv_mr *simulate_reg(void *address, size_t length, int access)
 
 	if (refuse("reg"))
 		return NULL;
-	err = mapping ? check_pin(mapping, &lease, access) : EFAULT;
-	if (!err && (char *)address + length > mapping->address + mapping->length)
+	err = mapping ? check_pin(mapping, &lease, access) : check_own(address, &lease);
+	if (!err && mapping &&
+	    (char *)address + length > mapping->address + mapping->length)
 		err = EFAULT;
 	if (err) {
 		record("reg", "!");

@@ -20,12 +20,16 @@ struct description {
 	struct file *file;
 	int flags;
 	int classic;
+	int owner, owner_type, signal;
 };
 
 struct lease {
 	struct description *description; /* NULL: free slot */
 	pid_t process;
 	int kind;
+	bool asked_back;
+	int signalled; /* thread to be told */
+	int signal;
 	unsigned pins;
 };
 

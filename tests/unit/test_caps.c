@@ -105,8 +105,68 @@ static void asking_changes_nothing(void)
 	sim_close(fd);
 }
 
+static void forking(void)
+{
+	assert_answer(PINV_CAP_FORK, 0, "", "");
+	sim_set_fork(IBV_FORK_ENABLED, 0);
+	assert_answer(PINV_CAP_FORK, 0, "", "");
+	sim_set_fork(IBV_FORK_DISABLED, 0);
+	assert_answer(PINV_CAP_FORK, EOPNOTSUPP, "forks", "ibv_fork_init");
+	/* Asking is not asking for it. */
+	ASSERT_EVENTS("");
+}
+
+/* A device as a provider library presents it. */
+static struct ibv_device_attr_ex device_attr;
+static int device_error;
+
+static int query_device(struct ibv_context *context,
+			const struct ibv_query_device_ex_input *input,
+			struct ibv_device_attr_ex *attr, size_t size)
+{
+	(void)context;
+	(void)input;
+	memcpy(attr, &device_attr, size < sizeof(*attr) ? size : sizeof(*attr));
+	return device_error;
+}
+
+static struct ibv_device device = { .name = "rxe7" };
+static struct verbs_context provider = {
+	.query_device_ex = query_device,
+	.sz = sizeof(provider),
+	.context = { .device = &device, .abi_compat = __VERBS_ABI_IS_EXTENDED },
+};
+
+static void assert_device(enum pinv_device_cap cap, int err, const char *reason)
+{
+	memset(&info, 'x', sizeof(info));
+	CU_ASSERT_EQUAL(pinv_query_device_cap(&provider.context, cap, &info), err);
+	CU_ASSERT_EQUAL(pinv_query_device_cap(&provider.context, cap, NULL), err);
+	CU_ASSERT_PTR_NOT_NULL(strstr(info.reason, reason));
+	CU_ASSERT_EQUAL(!err, !strlen(info.reason));
+	CU_ASSERT_EQUAL(!err, !strlen(info.remedy));
+}
+
+static void device_capabilities(void)
+{
+	assert_device(PINV_DEVICE_CAP_FLUSH, EOPNOTSUPP, "device rxe7 has no RDMA flush");
+	assert_device(PINV_DEVICE_CAP_ATOMIC_WRITE, EOPNOTSUPP, "rxe7");
+	assert_device(PINV_DEVICE_CAP_ODP, EOPNOTSUPP, "rxe7");
+	assert_device((enum pinv_device_cap)3, EINVAL, "capability 3");
+	device_attr.device_cap_flags_ex = 1ULL << 38; /* flush to be seen, not to last */
+	assert_device(PINV_DEVICE_CAP_FLUSH, EOPNOTSUPP, "rxe7");
+	device_attr.device_cap_flags_ex = 1ULL << 39 | 1ULL << 40;
+	device_attr.odp_caps.general_caps = IBV_ODP_SUPPORT;
+	assert_device(PINV_DEVICE_CAP_FLUSH, 0, "");
+	assert_device(PINV_DEVICE_CAP_ATOMIC_WRITE, 0, "");
+	assert_device(PINV_DEVICE_CAP_ODP, 0, "");
+	device_error = ENODEV;
+	assert_device(PINV_DEVICE_CAP_FLUSH, ENODEV, "querying the device");
+}
+
 UNIT_MAIN("caps", UNIT_TEST(patched_kernel), UNIT_TEST(stock_kernel),
 	  UNIT_TEST(leases_switched_off), UNIT_TEST(what_cannot_be_found_out),
 	  UNIT_TEST(old_memfd), UNIT_TEST(memfd_without_execution_only),
 	  UNIT_TEST(asking_leaves_no_descriptor), UNIT_TEST(unknown_capability),
-	  UNIT_TEST(asking_changes_nothing))
+	  UNIT_TEST(asking_changes_nothing), UNIT_TEST(forking),
+	  UNIT_TEST(device_capabilities))

@@ -203,7 +203,7 @@ static void unknown_kinds_are_refused(void)
 
 	CU_ASSERT_PTR_NULL(pinv_lease_acquire(fd, PINV_LEASE_NONE));
 	CU_ASSERT_EQUAL(errno, EINVAL);
-	CU_ASSERT_PTR_NULL(pinv_lease_acquire(fd, PINV_LEASE_COOPERATIVE));
+	CU_ASSERT_PTR_NULL(pinv_lease_acquire(fd, PINV_LEASE_UNKNOWN));
 	CU_ASSERT_EQUAL(errno, EINVAL);
 	CU_ASSERT_PTR_NULL(pinv_lease_acquire(fd, (enum pinv_lease_kind)77));
 	CU_ASSERT_EQUAL(errno, EINVAL);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "backing.h"
 #include "unit.h"
 
 #define SIZE      65536
@@ -151,8 +152,8 @@ static void unwinding_meets_pins_of_others(void)
 	struct sim_state before = sim_state();
 	enum pinv_lease_kind kind;
 
-	/* alloc, statx, alloc, dup, getlease, lease, fstat, fstatfs, getfl, mmap, reg */
-	sim_fail_nth(11, EBUSY);
+	/* alloc, statx, alloc, dup, getlease, lease, fstat, fstatfs, statx, getfl, mmap, reg */
+	sim_fail_nth(12, EBUSY);
 	sim_fail("unlock", EBUSY);
 	CU_ASSERT_PTR_NULL(pinv_reg_file_mr(&sim_pd, fd, 0, 0, WRITE));
 	ASSERT_EVENTS("dup lease mmap reg! munmap unlock! close");
@@ -390,6 +391,232 @@ static void forked_child_leaves_the_region(void)
 	sim_close(fd);
 }
 
+/* The new bytes are on record before they are registered; what was there stays as it is. */
+static void growing_registers_what_is_new(void)
+{
+	int fd = sim_open(SIM_DAX, SIZE, O_RDWR);
+	struct pinv_mr *old = reg(fd), *new;
+	uint64_t offset = 0, at;
+	size_t length;
+	int protection;
+
+	sim_forget();
+	new = pinv_grow_file_mr(&sim_pd, fd, 5000, WRITE, &offset);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(new);
+	ASSERT_EVENTS("fallocate mmap reg");
+	CU_ASSERT_EQUAL(offset, SIZE);
+	CU_ASSERT_EQUAL(pinv_mr_ibv(new)->length, 5000);
+	CU_ASSERT(sim_find_mapping(pinv_mr_ibv(new)->addr, &at, &length, &protection));
+	CU_ASSERT_EQUAL(at, SIZE);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(new), 0);
+	new = pinv_grow_file_mr(&sim_pd, fd, 1, WRITE, NULL);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(new);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(new), 0);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(old), 0);
+	new = pinv_grow_file_mr(&sim_pd, fd, 1, WRITE, &offset);
+	CU_ASSERT_EQUAL(offset, SIZE + 5001);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(new), 0);
+	sim_close(fd);
+}
+
+static void assert_cannot_grow(int fd, size_t length, int err, const char *events)
+{
+	struct sim_state before = sim_state();
+	uint64_t offset = 77;
+
+	errno = 0;
+	sim_forget();
+	CU_ASSERT_PTR_NULL(pinv_grow_file_mr(&sim_pd, fd, length, WRITE, &offset));
+	CU_ASSERT_EQUAL(errno, err);
+	CU_ASSERT_EQUAL(offset, 77);
+	ASSERT_STATE(before);
+	ASSERT_EVENTS(events);
+}
+
+static void growing_that_fails(void)
+{
+	int fd = sim_open(SIM_DAX, SIZE, O_RDWR),
+	    tmpfs = sim_open(SIM_TMPFS, SIZE, O_RDWR);
+
+	assert_cannot_grow(fd, 0, EINVAL, "dup lease unlock close");
+	assert_cannot_grow(fd, SIZE_MAX, EINVAL, "dup lease unlock close");
+	assert_cannot_grow(fd, INT64_MAX, EINVAL, "dup lease unlock close");
+	assert_cannot_grow(-1, 1, EBADF, "");
+	sim_fail("fallocate", ENOSPC);
+	assert_cannot_grow(fd, 1, ENOSPC, "dup lease fallocate! unlock close");
+	sim_fail("fallocate", EPERM);
+	assert_cannot_grow(tmpfs, 1, EPERM, "fallocate!");
+	sim_fail("reg", ENOMEM);
+	assert_cannot_grow(fd, 1, ENOMEM,
+			   "dup lease fallocate mmap reg! munmap unlock close");
+	sim_close(fd);
+	sim_close(tmpfs);
+}
+
+static void file_system_without_fallocate(void)
+{
+	int fd = sim_open(SIM_TMPFS, SIZE, O_RDWR);
+	struct pinv_mr *mr;
+
+	sim_fail("fallocate", EOPNOTSUPP);
+	mr = pinv_grow_file_mr(&sim_pd, fd, 10, WRITE, NULL);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mr);
+	ASSERT_EVENTS("fallocate! ftruncate mmap reg");
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	sim_close(fd);
+}
+
+/* sys/dev/char/252:0: 8 MiB, in units of 2 MiB */
+static void device_dax(void)
+{
+	int fd = sim_open(SIM_DEVICE_DAX, 0, O_RDWR);
+	struct pinv_mr *mr;
+
+	sys_root = getenv("SYS");
+	mr = reg(fd);
+	ASSERT_EVENTS("mmap reg");
+	CU_ASSERT_EQUAL(pinv_mr_ibv(mr)->length, 8 << 20);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 0, 0), 0);
+	ASSERT_EVENTS("pmem_persist");
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	assert_range(fd, 5000, 100, HUGE_PAGE, 100);
+	assert_range(fd, HUGE_PAGE - 1, 2, HUGE_PAGE, 2);
+	assert_range(fd, (8 << 20) - 1, 0, HUGE_PAGE, 1);
+	assert_refused(fd, 8 << 20, 0, WRITE, EINVAL);
+	assert_cannot_grow(fd, 4096, EINVAL, "");
+	/* Another character device, and no sysfs */
+	sys_root = "/nonexistent";
+	assert_refused(fd, 0, 0, WRITE, EINVAL);
+	sys_root = "/sys";
+	sim_close(fd);
+}
+
+static void assert_persists_by(enum sim_kind kind, const char *events)
+{
+	int fd = sim_open(kind, SIZE, O_RDWR);
+	struct pinv_mr *mr = pinv_reg_file_mr(&sim_pd, fd, 100, 10000,
+					      kind == SIM_PAGE_CACHE ? READ : WRITE);
+	char expected[200];
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mr);
+	sim_forget();
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 0, 0), 0);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 0, 1), 0);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 5000, 5000), 0);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 9999, 0), 0);
+	snprintf(expected, sizeof(expected), "%s %s %s %s", events, events, events,
+		 events);
+	ASSERT_EVENTS(expected);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 10000, 0), EINVAL);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 10000, 1), EINVAL);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 1, 10000), EINVAL);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, SIZE_MAX, SIZE_MAX), EINVAL);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 1, SIZE_MAX), EINVAL);
+	ASSERT_EVENTS("");
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	sim_close(fd);
+}
+
+static void durability_by_what_the_mapping_is(void)
+{
+	assert_persists_by(SIM_DAX, "pmem_persist");
+	assert_persists_by(SIM_DAX_NO_SYNC, "msync");
+	assert_persists_by(SIM_PAGE_CACHE, "msync");
+}
+
+static void what_does_not_last(void)
+{
+	int kinds[] = { SIM_TMPFS, SIM_HUGETLBFS };
+	struct pinv_mr *mr;
+	char memory[64];
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		int fd = sim_open(kinds[i], HUGE_PAGE, O_RDWR);
+
+		mr = reg(fd);
+		sim_forget();
+		CU_ASSERT_EQUAL(pinv_mr_persist(mr, 0, 0), EOPNOTSUPP);
+		CU_ASSERT_PTR_NOT_NULL(strstr(unit_logged(), "does not outlive"));
+		ASSERT_EVENTS("");
+		CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+		sim_close(fd);
+	}
+	mr = pinv_reg_mr(&sim_pd, memory, sizeof(memory), WRITE);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 0, 0), EOPNOTSUPP);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+}
+
+static void failed_msync_is_told(void)
+{
+	int fd = sim_open(SIM_DAX_NO_SYNC, SIZE, O_RDWR);
+	struct pinv_mr *mr = reg(fd);
+
+	sim_fail("msync", EIO);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 0, 0), EIO);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	sim_close(fd);
+}
+
+static void address_region(void)
+{
+	char memory[5000];
+	struct pinv_mr *mr = pinv_reg_mr(&sim_pd, memory, sizeof(memory), WRITE);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mr);
+	ASSERT_EVENTS("reg");
+	CU_ASSERT_PTR_EQUAL(pinv_mr_ibv(mr)->addr, memory);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	ASSERT_EVENTS("dereg");
+}
+
+static void assert_address_refused(void *address, int err)
+{
+	struct sim_state before = sim_state();
+
+	errno = 0;
+	CU_ASSERT_PTR_NULL(pinv_reg_mr(&sim_pd, address, 4096, WRITE));
+	CU_ASSERT_EQUAL(errno, err);
+	CU_ASSERT_PTR_NOT_NULL(strstr(unit_logged(), strerrorname_np(err)));
+	ASSERT_STATE(before);
+}
+
+static void address_region_refused(void)
+{
+	char memory[4096];
+
+	assert_address_refused(NULL, EFAULT);
+	sim_fail("alloc", ENOMEM);
+	assert_address_refused(memory, ENOMEM);
+	sim_fail("reg", EPERM);
+	assert_address_refused(memory, EPERM);
+	sim_fail("reg", 0);
+	assert_address_refused(memory, EIO);
+	sim_forget();
+}
+
+/* The fork advice that the kernel needs, and none that it does not. */
+static void fork_advice(void)
+{
+	char memory[64];
+	struct pinv_mr *mr;
+
+	sim_set_fork(IBV_FORK_DISABLED, 0);
+	mr = pinv_reg_mr(&sim_pd, memory, sizeof(memory), WRITE);
+	ASSERT_EVENTS("fork-init reg");
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	sim_forget();
+	/* Once is enough. */
+	mr = pinv_reg_mr(&sim_pd, memory, sizeof(memory), WRITE);
+	ASSERT_EVENTS("reg");
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	sim_forget();
+	/* Something was registered before. */
+	sim_set_fork(IBV_FORK_DISABLED, EINVAL);
+	assert_address_refused(memory, EINVAL);
+	ASSERT_EVENTS("fork-init!");
+}
+
 UNIT_MAIN("mr", UNIT_TEST(order_of_steps), UNIT_TEST(dereg_of_nothing),
 	  UNIT_TEST(memory_files_need_no_lease), UNIT_TEST(each_step_unwinds),
 	  UNIT_TEST(every_failure), UNIT_TEST(every_failure_under_a_lease),
@@ -401,4 +628,9 @@ UNIT_MAIN("mr", UNIT_TEST(order_of_steps), UNIT_TEST(dereg_of_nothing),
 	  UNIT_TEST(ranges_within_the_file), UNIT_TEST(ranges_outside_the_file),
 	  UNIT_TEST(access_follows_the_descriptor),
 	  UNIT_TEST(files_that_cannot_be_registered), UNIT_TEST(stock_kernel),
-	  UNIT_TEST(forked_child_leaves_the_region))
+	  UNIT_TEST(forked_child_leaves_the_region),
+	  UNIT_TEST(growing_registers_what_is_new), UNIT_TEST(growing_that_fails),
+	  UNIT_TEST(file_system_without_fallocate), UNIT_TEST(device_dax),
+	  UNIT_TEST(durability_by_what_the_mapping_is), UNIT_TEST(what_does_not_last),
+	  UNIT_TEST(failed_msync_is_told), UNIT_TEST(address_region),
+	  UNIT_TEST(address_region_refused), UNIT_TEST(fork_advice))
