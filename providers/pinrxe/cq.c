@@ -193,28 +193,41 @@ int pinrxe_destroy_cq(struct ibv_cq *base)
 	return 0;
 }
 
+static inline int take(struct pinrxe_cq *cq, int n, struct ibv_wc *wc)
+{
+	struct pinrxe_ring *ring = &cq->ring;
+	struct rxe_queue_buf *buf = ring->buf;
+	uint32_t consumer = ring->own;
+	uint32_t mask = ring->mask;
+	uint32_t producer;
+	int i;
+
+	producer = pinrxe_load_index(&buf->producer_index) & mask;
+	for (i = 0; i < n && consumer != producer; i++) {
+		memcpy(&wc[i], pinrxe_slot(ring, consumer), sizeof(*wc));
+		consumer = (consumer + 1) & mask;
+	}
+	pinrxe_cq_set_own(cq, consumer);
+	pinrxe_store_index(&buf->consumer_index, consumer);
+	pinrxe_unlock(&cq->lock);
+	return i;
+}
+
+static __attribute__((noinline)) int wait_and_take(struct pinrxe_cq *cq, int n, struct ibv_wc *wc)
+{
+	pinrxe_lock_wait(&cq->lock);
+	return take(cq, n, wc);
+}
+
 int pinrxe_poll_cq(struct ibv_cq *base, int n, struct ibv_wc *wc)
 {
 	struct pinrxe_cq *cq = to_cq(base);
-	struct pinrxe_ring *ring = &cq->ring;
-	uint32_t producer, consumer;
-	int i;
 
 	if (pinrxe_cq_seems_empty(cq))
 		return 0;
-	pinrxe_lock(&cq->lock);
-	consumer = ring->own;
-	producer = pinrxe_load_index(&ring->buf->producer_index) & ring->mask;
-	for (i = 0; i < n && consumer != producer; i++) {
-		memcpy(&wc[i], pinrxe_slot(ring, consumer), sizeof(*wc));
-		consumer = pinrxe_next(ring, consumer);
-	}
-	if (i) {
-		pinrxe_cq_set_own(cq, consumer);
-		pinrxe_store_index(&ring->buf->consumer_index, consumer);
-	}
-	pinrxe_unlock(&cq->lock);
-	return i;
+	if (unlikely(!pinrxe_trylock(&cq->lock)))
+		return wait_and_take(cq, n, wc);
+	return take(cq, n, wc);
 }
 
 /*

@@ -29,11 +29,16 @@ static inline void pinrxe_lock_init(struct pinrxe_lock *lock, bool unneeded)
 
 void pinrxe_lock_wait(struct pinrxe_lock *lock);
 
+/* For callers that want their wait out of line: a function that calls saves registers. */
+static inline bool pinrxe_trylock(struct pinrxe_lock *lock)
+{
+	return lock->unneeded ||
+	       likely(!atomic_exchange_explicit(&lock->held, true, memory_order_acquire));
+}
+
 static inline void pinrxe_lock(struct pinrxe_lock *lock)
 {
-	if (lock->unneeded)
-		return;
-	if (unlikely(atomic_exchange_explicit(&lock->held, true, memory_order_acquire)))
+	if (unlikely(!pinrxe_trylock(lock)))
 		pinrxe_lock_wait(lock);
 }
 

@@ -172,6 +172,18 @@ static const struct verbs_context_ops context_ops = {
 	.resize_cq = pinrxe_resize_cq,
 };
 
+/* Only where it is proven, see pinrxe_publish_send(). */
+static bool coalescing_wanted(void)
+{
+#ifdef __x86_64__
+	const char *value = getenv("PINRXE_COALESCE");
+
+	return value && !strcmp(value, "1");
+#else
+	return false;
+#endif
+}
+
 static struct verbs_context *alloc_context(struct ibv_device *device, int cmd_fd,
 					   void *private_data)
 {
@@ -189,6 +201,7 @@ static struct verbs_context *alloc_context(struct ibv_device *device, int cmd_fd
 		return NULL;
 	}
 	verbs_set_ops(&context->vctx, &context_ops);
+	context->coalesce = coalescing_wanted();
 	pinrxe_info(&context->vctx.context, "driven by pinrxe\n");
 	return &context->vctx;
 }

@@ -20,6 +20,7 @@ struct pinrxe_device {
 
 struct pinrxe_context {
 	struct verbs_context vctx;
+	bool coalesce;
 };
 
 struct pinrxe_td {
@@ -71,12 +72,14 @@ struct pinrxe_qp {
 	struct pinrxe_ring sq;
 	struct pinrxe_lock sq_lock;
 	uint32_t opcodes; /* bit per enum ibv_wr_opcode that the QP's type allows */
+	uint32_t simple;  /* those of them that send.c fills on its fast path */
 	uint32_t max_sge;
 	uint32_t max_inline;
 	bool ud;
+	bool coalesce; /* see pinrxe_publish_send() */
 
 	/* ibv_wr_*: between wr_start and wr_complete, under sq_lock */
-	struct rxe_send_wqe *wqe; /* the last one, NULL before the first */
+	struct rxe_send_wqe *wqe; /* the one that setters add to */
 	uint32_t building;	  /* index of the next one */
 	int wr_err;
 

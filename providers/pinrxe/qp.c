@@ -77,9 +77,10 @@ static struct pinrxe_qp *new_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr
 				sizeof(resp));
 	if (err)
 		goto free_qp;
+	qp->max_sge = attr->cap.max_send_sge;
 	qp->opcodes = opcodes_of(attr->qp_type);
 	qp->ud = attr->qp_type == IBV_QPT_UD;
-	qp->max_sge = attr->cap.max_send_sge;
+	qp->simple = qp->ud || !qp->max_sge ? 0 : qp->opcodes & PINRXE_SIMPLE_OPCODES;
 	qp->max_inline = attr->cap.max_inline_data;
 	qp->rq.max_sge = attr->cap.max_recv_sge;
 	pinrxe_lock_init(&qp->sq_lock, pinrxe_single_threaded(pd));
@@ -148,7 +149,8 @@ struct ibv_qp *pinrxe_create_qp_ex(struct ibv_context *context,
  * The rings are not reset with the QP: the kernel gives back what is in them and both sides
  * go on from where they are. Completions that are still in a CQ are.
  */
-static void state_changed(struct pinrxe_qp *qp, enum ibv_qp_state from, enum ibv_qp_state to)
+static void state_changed(struct pinrxe_qp *qp, enum ibv_qp_state from, enum ibv_qp_state to,
+			  bool timeout)
 {
 	struct ibv_qp *base = &qp->vqp.qp;
 
@@ -159,6 +161,12 @@ static void state_changed(struct pinrxe_qp *qp, enum ibv_qp_state from, enum ibv
 			pinrxe_cq_clean(to_cq(base->recv_cq), base->qp_num);
 		break;
 	case IBV_QPS_RTS:
+		/*
+		 * Without a timeout a lost packet is only noticed by the next one: each request
+		 * must go out at once.
+		 */
+		qp->coalesce = to_context(base->context)->coalesce &&
+			       (base->qp_type != IBV_QPT_RC || timeout);
 		/* for what was posted while the send queue was drained the kernel did not look */
 		if (from == IBV_QPS_SQD)
 			pinrxe_ring_doorbell(qp);
@@ -175,7 +183,8 @@ int pinrxe_modify_qp(struct ibv_qp *base, struct ibv_qp_attr *attr, int mask)
 	int err = ibv_cmd_modify_qp(base, attr, mask, &cmd, sizeof(cmd));
 
 	if (!err && mask & IBV_QP_STATE)
-		state_changed(to_qp(base), old, attr->qp_state);
+		state_changed(to_qp(base), old, attr->qp_state,
+			      mask & IBV_QP_TIMEOUT && attr->timeout);
 	return err;
 }
 

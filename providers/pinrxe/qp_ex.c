@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * ibv_wr_*(): requests are built in the ring and published together by wr_complete().
- * The first error makes the rest of the batch do nothing.
+ *
+ * After an error the batch goes on being built, but is not published. If the ring is full
+ * it is built in the slot that always stays free, since a ring of 2^n slots holds one less:
+ * so requests and setters have a place to write to at any time and need not test for errors.
  */
 #include <config.h>
 
+#include <assert.h>
 #include <errno.h>
 
 #include "pinrxedv.h"
@@ -16,7 +20,7 @@ static void wr_start(struct ibv_qp_ex *base)
 
 	pinrxe_lock(&qp->sq_lock);
 	qp->building = qp->sq.own;
-	qp->wqe = NULL;
+	qp->wqe = pinrxe_slot(&qp->sq, qp->building);
 	qp->wr_err = likely(base->qp_base.state >= IBV_QPS_RTS) ? 0 : EINVAL;
 }
 
@@ -24,14 +28,15 @@ static int wr_complete(struct ibv_qp_ex *base)
 {
 	struct pinrxe_qp *qp = qp_ex_to_qp(base);
 	int err = qp->wr_err;
+	bool seen;
 
 	if (unlikely(err)) {
 		pinrxe_unlock(&qp->sq_lock);
 		return err;
 	}
-	pinrxe_publish(&qp->sq, qp->building);
+	seen = pinrxe_publish_send(qp, qp->building);
 	pinrxe_unlock(&qp->sq_lock);
-	return pinrxe_ring_doorbell(qp);
+	return seen ? 0 : pinrxe_ring_doorbell(qp);
 }
 
 static void wr_abort(struct ibv_qp_ex *base)
@@ -39,19 +44,16 @@ static void wr_abort(struct ibv_qp_ex *base)
 	pinrxe_unlock(&qp_ex_to_qp(base)->sq_lock);
 }
 
+/* "building" is the slot of the next request: the free one when the ring is full. */
 static inline struct rxe_send_wqe *begin(struct ibv_qp_ex *base, uint32_t opcode)
 {
 	struct pinrxe_qp *qp = qp_ex_to_qp(base);
-	struct rxe_send_wqe *wqe;
+	struct rxe_send_wqe *wqe = pinrxe_slot(&qp->sq, qp->building);
 
-	if (unlikely(qp->wr_err))
-		return NULL;
-	if (unlikely(pinrxe_full(&qp->sq, qp->building))) {
+	if (unlikely(pinrxe_full(&qp->sq, qp->building)))
 		qp->wr_err = ENOMEM;
-		return NULL;
-	}
-	wqe = pinrxe_slot(&qp->sq, qp->building);
-	qp->building = pinrxe_next(&qp->sq, qp->building);
+	else
+		qp->building = pinrxe_next(&qp->sq, qp->building);
 	qp->wqe = wqe;
 	/* inline is told by wr_set_inline_data() */
 	pinrxe_wqe_start(wqe, base->wr_id, opcode, base->wr_flags & ~IBV_SEND_INLINE);
@@ -60,10 +62,15 @@ static inline struct rxe_send_wqe *begin(struct ibv_qp_ex *base, uint32_t opcode
 	return wqe;
 }
 
-/* The request that a setter adds to; NULL if the batch has failed. */
-static inline struct rxe_send_wqe *current(struct pinrxe_qp *qp)
+static inline void fail_batch(struct ibv_qp_ex *base, int err)
 {
-	return likely(!qp->wr_err) ? qp->wqe : NULL;
+	qp_ex_to_qp(base)->wr_err = err;
+}
+
+static inline void set_length(struct rxe_send_wqe *wqe, uint32_t length)
+{
+	wqe->dma.length = length;
+	wqe->dma.resid = length;
 }
 
 static void wr_send(struct ibv_qp_ex *base)
@@ -73,58 +80,38 @@ static void wr_send(struct ibv_qp_ex *base)
 
 static void wr_send_imm(struct ibv_qp_ex *base, __be32 imm)
 {
-	struct rxe_send_wqe *wqe = begin(base, IBV_WR_SEND_WITH_IMM);
-
-	if (likely(wqe))
-		wqe->wr.ex.imm_data = imm;
+	begin(base, IBV_WR_SEND_WITH_IMM)->wr.ex.imm_data = imm;
 }
 
 static void wr_send_inv(struct ibv_qp_ex *base, uint32_t rkey)
 {
-	struct rxe_send_wqe *wqe = begin(base, IBV_WR_SEND_WITH_INV);
-
-	if (likely(wqe))
-		wqe->wr.ex.invalidate_rkey = rkey;
+	begin(base, IBV_WR_SEND_WITH_INV)->wr.ex.invalidate_rkey = rkey;
 }
 
 static void wr_rdma_write(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr)
 {
-	struct rxe_send_wqe *wqe = begin(base, IBV_WR_RDMA_WRITE);
-
-	if (likely(wqe))
-		pinrxe_wqe_rdma(wqe, addr, rkey);
+	pinrxe_wqe_rdma(begin(base, IBV_WR_RDMA_WRITE), addr, rkey);
 }
 
 static void wr_rdma_write_imm(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr, __be32 imm)
 {
 	struct rxe_send_wqe *wqe = begin(base, IBV_WR_RDMA_WRITE_WITH_IMM);
 
-	if (likely(wqe)) {
-		wqe->wr.ex.imm_data = imm;
-		pinrxe_wqe_rdma(wqe, addr, rkey);
-	}
+	wqe->wr.ex.imm_data = imm;
+	pinrxe_wqe_rdma(wqe, addr, rkey);
 }
 
 static void wr_rdma_read(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr)
 {
-	struct rxe_send_wqe *wqe = begin(base, IBV_WR_RDMA_READ);
-
-	if (likely(wqe))
-		pinrxe_wqe_rdma(wqe, addr, rkey);
+	pinrxe_wqe_rdma(begin(base, IBV_WR_RDMA_READ), addr, rkey);
 }
 
 static void atomic(struct ibv_qp_ex *base, uint32_t opcode, uint32_t rkey, uint64_t addr,
 		   uint64_t compare_add, uint64_t swap)
 {
-	struct rxe_send_wqe *wqe = begin(base, opcode);
-
-	if (unlikely(!wqe))
-		return;
-	if (unlikely(addr & 7)) {
-		qp_ex_to_qp(base)->wr_err = EINVAL;
-		return;
-	}
-	pinrxe_wqe_atomic(wqe, addr, rkey, compare_add, swap);
+	if (unlikely(addr & 7))
+		fail_batch(base, EINVAL);
+	pinrxe_wqe_atomic(begin(base, opcode), addr, rkey, compare_add, swap);
 }
 
 static void wr_atomic_cmp_swp(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr,
@@ -142,18 +129,12 @@ static void wr_atomic_fetch_add(struct ibv_qp_ex *base, uint32_t rkey, uint64_t 
 static void wr_bind_mw(struct ibv_qp_ex *base, struct ibv_mw *mw, uint32_t rkey,
 		       const struct ibv_mw_bind_info *info)
 {
-	struct rxe_send_wqe *wqe = begin(base, IBV_WR_BIND_MW);
-
-	if (likely(wqe))
-		pinrxe_wqe_bind(wqe, mw, rkey, info);
+	pinrxe_wqe_bind(begin(base, IBV_WR_BIND_MW), mw, rkey, info);
 }
 
 static void wr_local_inv(struct ibv_qp_ex *base, uint32_t rkey)
 {
-	struct rxe_send_wqe *wqe = begin(base, IBV_WR_LOCAL_INV);
-
-	if (likely(wqe))
-		pinrxe_wqe_local_inv(wqe, rkey);
+	pinrxe_wqe_local_inv(begin(base, IBV_WR_LOCAL_INV), rkey);
 }
 
 /* The eight bytes travel in the entry: no memory region is needed for them. */
@@ -162,16 +143,11 @@ static void wr_atomic_write(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr
 {
 	struct rxe_send_wqe *wqe = begin(base, PINRXE_WR_ATOMIC_WRITE);
 
-	if (unlikely(!wqe))
-		return;
-	if (unlikely(addr & 7)) {
-		qp_ex_to_qp(base)->wr_err = EINVAL;
-		return;
-	}
+	if (unlikely(addr & 7))
+		fail_batch(base, EINVAL);
 	pinrxe_wqe_rdma(wqe, addr, rkey);
 	memcpy(wqe->dma.atomic_wr, data, 8);
-	wqe->dma.length = 8;
-	wqe->dma.resid = 8;
+	set_length(wqe, 8);
 }
 
 static void wr_flush(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr, size_t length,
@@ -179,12 +155,8 @@ static void wr_flush(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr, size_
 {
 	struct rxe_send_wqe *wqe = begin(base, PINRXE_WR_FLUSH);
 
-	if (unlikely(!wqe))
-		return;
-	if (unlikely(length > PINRXE_MAX_MESSAGE)) {
-		qp_ex_to_qp(base)->wr_err = EINVAL;
-		return;
-	}
+	if (unlikely(length > PINRXE_MAX_MESSAGE))
+		fail_batch(base, EINVAL);
 	wqe->wr.wr.flush.remote_addr = addr;
 	wqe->wr.wr.flush.length = length;
 	wqe->wr.wr.flush.rkey = rkey;
@@ -192,32 +164,25 @@ static void wr_flush(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr, size_
 	wqe->wr.wr.flush.level = level;
 	wqe->iova = addr;
 	/* nothing is sent, but the kernel takes the range from here */
-	wqe->dma.length = length;
-	wqe->dma.resid = length;
+	set_length(wqe, length);
 }
 
 static void wr_set_ud_addr(struct ibv_qp_ex *base, struct ibv_ah *ah, uint32_t qpn,
 			   uint32_t qkey)
 {
-	struct rxe_send_wqe *wqe = current(qp_ex_to_qp(base));
-
-	if (likely(wqe))
-		pinrxe_wqe_ud(wqe, ah, qpn, qkey);
+	pinrxe_wqe_ud(qp_ex_to_qp(base)->wqe, ah, qpn, qkey);
 }
+
+/* Any slot has room for one entry; the kernel refuses it if the QP was made for none. */
+static_assert(sizeof(struct rxe_send_wqe) + sizeof(struct rxe_sge) <= 256, "slot");
 
 static void wr_set_sge(struct ibv_qp_ex *base, uint32_t lkey, uint64_t addr, uint32_t length)
 {
-	struct pinrxe_qp *qp = qp_ex_to_qp(base);
-	struct rxe_send_wqe *wqe = current(qp);
+	struct rxe_send_wqe *wqe = qp_ex_to_qp(base)->wqe;
 
-	if (unlikely(!wqe))
-		return;
-	if (unlikely(length > PINRXE_MAX_MESSAGE || !qp->max_sge)) {
-		qp->wr_err = EINVAL;
-		return;
-	}
-	wqe->dma.length = length;
-	wqe->dma.resid = length;
+	if (unlikely(length > PINRXE_MAX_MESSAGE))
+		fail_batch(base, EINVAL);
+	set_length(wqe, length);
 	wqe->dma.num_sge = 1;
 	wqe->dma.sge[0].addr = addr;
 	wqe->dma.sge[0].length = length;
@@ -227,22 +192,17 @@ static void wr_set_sge(struct ibv_qp_ex *base, uint32_t lkey, uint64_t addr, uin
 static void wr_set_sge_list(struct ibv_qp_ex *base, size_t n, const struct ibv_sge *list)
 {
 	struct pinrxe_qp *qp = qp_ex_to_qp(base);
-	struct rxe_send_wqe *wqe = current(qp);
+	struct rxe_send_wqe *wqe = qp->wqe;
 	uint64_t length;
 
-	if (unlikely(!wqe))
-		return;
 	if (unlikely(n > qp->max_sge)) {
-		qp->wr_err = EINVAL;
+		fail_batch(base, EINVAL);
 		return;
 	}
 	length = pinrxe_copy_sge(wqe->dma.sge, list, n);
-	if (unlikely(length > PINRXE_MAX_MESSAGE)) {
-		qp->wr_err = EINVAL;
-		return;
-	}
-	wqe->dma.length = length;
-	wqe->dma.resid = length;
+	if (unlikely(length > PINRXE_MAX_MESSAGE))
+		fail_batch(base, EINVAL);
+	set_length(wqe, length);
 	wqe->dma.num_sge = n;
 }
 
@@ -250,16 +210,13 @@ static void wr_set_inline_data_list(struct ibv_qp_ex *base, size_t n,
 				    const struct ibv_data_buf *list)
 {
 	struct pinrxe_qp *qp = qp_ex_to_qp(base);
-	struct rxe_send_wqe *wqe = current(qp);
+	struct rxe_send_wqe *wqe = qp->wqe;
+	uint8_t *to = wqe->dma.inline_data;
 	size_t room = qp->max_inline;
-	uint8_t *to;
 
-	if (unlikely(!wqe))
-		return;
-	to = wqe->dma.inline_data;
 	for (size_t i = 0; i < n; i++) {
 		if (unlikely(list[i].length > room)) {
-			qp->wr_err = ENOMEM;
+			fail_batch(base, ENOMEM);
 			return;
 		}
 		memcpy(to, list[i].addr, list[i].length);
@@ -267,8 +224,7 @@ static void wr_set_inline_data_list(struct ibv_qp_ex *base, size_t n,
 		room -= list[i].length;
 	}
 	wqe->wr.send_flags |= IBV_SEND_INLINE;
-	wqe->dma.length = qp->max_inline - room;
-	wqe->dma.resid = wqe->dma.length;
+	set_length(wqe, qp->max_inline - room);
 }
 
 static void wr_set_inline_data(struct ibv_qp_ex *base, void *addr, size_t length)

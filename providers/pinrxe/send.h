@@ -27,16 +27,21 @@ enum {
 	 PINRXE_BIT(IBV_WR_SEND_WITH_INV) | PINRXE_BIT(IBV_WR_RDMA_WRITE) |                    \
 	 PINRXE_BIT(IBV_WR_RDMA_WRITE_WITH_IMM))
 
+/* What the kernel expects of an entry that it has not begun: posted, no error yet. */
+static inline void pinrxe_wqe_reset(struct rxe_send_wqe *wqe)
+{
+	wqe->status = 0;
+	wqe->state = 0;
+	wqe->has_rd_atomic = 0;
+}
+
 static inline void pinrxe_wqe_start(struct rxe_send_wqe *wqe, uint64_t wr_id, uint32_t opcode,
 				    uint32_t flags)
 {
 	wqe->wr.wr_id = wr_id;
 	wqe->wr.opcode = opcode;
 	wqe->wr.send_flags = flags;
-	/* what the kernel expects of an entry that it has not begun: posted, no error yet */
-	wqe->status = 0;
-	wqe->state = 0;
-	wqe->has_rd_atomic = 0;
+	pinrxe_wqe_reset(wqe);
 }
 
 static inline void pinrxe_wqe_rdma(struct rxe_send_wqe *wqe, uint64_t addr, uint32_t rkey)
@@ -55,6 +60,9 @@ static inline void pinrxe_wqe_atomic(struct rxe_send_wqe *wqe, uint64_t addr, ui
 	wqe->wr.wr.atomic.rkey = rkey;
 	wqe->iova = addr;
 }
+
+/* Requests that fill_simple() may fill, see send.c. */
+#define PINRXE_SIMPLE_OPCODES (PINRXE_INLINE_OPCODES | PINRXE_BIT(IBV_WR_RDMA_READ))
 
 static inline void pinrxe_wqe_ud(struct rxe_send_wqe *wqe, const struct ibv_ah *ah,
 				 uint32_t qpn, uint32_t qkey)
@@ -81,6 +89,38 @@ static inline void pinrxe_wqe_local_inv(struct rxe_send_wqe *wqe, uint32_t rkey)
 {
 	wqe->wr.ex.invalidate_rkey = rkey;
 	pinrxe_init_dma(&wqe->dma, 0, 0);
+}
+
+/*
+ * Publishes what has been filled. Returns true if the kernel need not be told because it is
+ * certain to look by itself: that is what PINRXE_COALESCE=1 is for, off otherwise.
+ *
+ * The kernel (rxe_sender() of 6.12, rxe_requester() and rxe_completer() in turn) ends its
+ * work on a send queue by loading our index and finding nothing new. Its index moves when a
+ * request is completed, and after each move it loads ours again: so as long as requests
+ * are seen that have not been completed, it is going to look. Seen: two stores, each
+ * followed by a load of what the other side stores; the test is wrong if both loads can
+ * miss the other's store. Ours cannot pass the fence. The kernel's load is
+ *  - of a QP at work: behind a spin lock taken since its store, a full barrier on x86;
+ *  - of a QP in error, whose requests are flushed in a loop: only behind the lock of the CQ
+ *    that was taken before the store. Its store before that one is certain to be visible.
+ * So the kernel's index may be seen one behind, and two earlier requests are asked for, not
+ * one. tests/provider/doorbell-model.c tries all interleavings of both loops with store
+ * buffers. Other architectures' locks are no full barriers: there it stays off.
+ */
+static inline bool pinrxe_publish_send(struct pinrxe_qp *qp, uint32_t index)
+{
+	struct pinrxe_ring *ring = &qp->sq;
+	uint32_t first = ring->own;
+	uint32_t consumer;
+
+	pinrxe_publish(ring, index);
+	if (likely(!qp->coalesce))
+		return false;
+	atomic_thread_fence(memory_order_seq_cst);
+	consumer = pinrxe_load_index(&ring->buf->consumer_index) & ring->mask;
+	ring->other = consumer;
+	return ((first - consumer) & ring->mask) >= 2;
 }
 
 #endif

@@ -36,7 +36,6 @@ static inline void pinrxe_init_dma(struct rxe_dma_info *dma, uint32_t length, ui
 	dma->cur_sge = 0;
 	dma->num_sge = num_sge;
 	dma->sge_offset = 0;
-	dma->reserved = 0;
 }
 
 #endif
