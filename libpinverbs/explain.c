@@ -59,12 +59,14 @@ static void explain_unsupported(int fd, struct pinv_cap_info *why)
 	}
 }
 
-static void explain_invalid_lease(int fd, struct pinv_cap_info *why)
+static void explain_invalid_file(int fd, const char *operation, struct pinv_cap_info *why)
 {
 	struct stat st;
 
 	if (!fstat(fd, &st) && !S_ISREG(st.st_mode)) {
-		SAY(why->reason, "neither a regular file nor device DAX (mode %06o)",
+		SAY(why->reason, "%s (mode %06o)",
+		    strcmp(operation, "map") ? "not a regular file"
+					     : "neither a regular file nor device DAX",
 		    st.st_mode);
 		SAY(why->remedy, "pass a regular file of a file system");
 	} else if (!pinv_query_cap(PINV_CAP_LAYOUT_LEASE, why)) {
@@ -89,7 +91,7 @@ int fail_lease(int fd, const char *operation, int err)
 		explain_unsupported(fd, &why);
 		break;
 	case EINVAL:
-		explain_invalid_lease(fd, &why);
+		explain_invalid_file(fd, operation, &why);
 		break;
 	case EAGAIN:
 		SAY(why.reason, "an NFS client holds a pNFS layout on the file, or a "

@@ -113,7 +113,8 @@ static int new_description(int fd, enum pinv_lease_kind kind, struct description
 		return ENOMEM;
 	desc->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (desc->fd < 0) {
-		int err = errno;
+		/* EINVAL: the limit is not above 3, so there is no number left either. */
+		int err = errno == EINVAL ? EMFILE : errno;
 
 		free(desc);
 		return err;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * guest DIR: the library on a patched kernel, with an RDMA device and a DAX file in DIR. Not a
+ * guest DIR [PATTERN]: the library on a patched kernel, with an RDMA device and a DAX file in DIR. Not a
  * host test: run it with ./pinverbs run. What the unit tests assume of the kernel is seen here.
  */
 #include <errno.h>
@@ -12,15 +12,15 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <CUnit/Basic.h>
-#include "pinverbs.h"
+#include "guest.h"
 
-#define SIZE  (1024 * 1024)
-#define WRITE (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE)
+char guest_path[4096];
+struct ibv_pd *guest_pd;
+int guest_fd;
 
-static char path[4096];
-static struct ibv_pd *pd;
-static int fd;
+#define path guest_path
+#define pd   guest_pd
+#define fd   guest_fd
 
 static void show(void *arg, const char *message)
 {
@@ -43,7 +43,7 @@ static void tear_down(void)
 }
 
 /* What truncating gives: to another process, or to this one. */
-static int truncate_errno(bool by_other)
+int truncate_errno(bool by_other)
 {
 	pid_t child;
 	int status;
@@ -57,7 +57,7 @@ static int truncate_errno(bool by_other)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static enum pinv_lease_kind kind_held(void)
+enum pinv_lease_kind kind_held(void)
 {
 	enum pinv_lease_kind kind = 99;
 
@@ -226,23 +226,20 @@ static void reader_is_refused(void)
 	close(reader);
 }
 
-static void (*const tests[])(void) = {
-	kernel_has_what_is_needed,      lease_refuses_truncating,
-	lease_ends_with_its_last_share, region_outlives_the_descriptor,
-	file_grows_under_a_region,      pins_of_others_keep_the_lease,
-	child_gives_up_copies_only,     classic_lease_hides_but_does_not_hinder,
-	memory_file_needs_no_lease,     reader_is_refused,
+static const struct guest_test tests[] = {
+	{ "kernel has what is needed", kernel_has_what_is_needed },
+	{ "lease refuses truncating", lease_refuses_truncating },
+	{ "lease ends with its last share", lease_ends_with_its_last_share },
+	{ "region outlives the descriptor", region_outlives_the_descriptor },
+	{ "file grows under a region", file_grows_under_a_region },
+	{ "pins of others keep the lease", pins_of_others_keep_the_lease },
+	{ "child gives up copies only", child_gives_up_copies_only },
+	{ "classic lease hides but does not hinder",
+	  classic_lease_hides_but_does_not_hinder },
+	{ "memory file needs no lease", memory_file_needs_no_lease },
+	{ "reader is refused", reader_is_refused },
+	{ NULL, NULL },
 };
-static const char *const names[] = {
-	"kernel has what is needed",      "lease refuses truncating",
-	"lease ends with its last share", "region outlives the descriptor",
-	"file grows under a region",      "pins of others keep the lease",
-	"child gives up copies only",     "classic lease hides but does not hinder",
-	"memory file needs no lease",     "reader is refused",
-};
-
-#define COUNT (sizeof(tests) / sizeof(*tests))
-_Static_assert(COUNT == sizeof(names) / sizeof(*names), "a name for each test");
 
 static int open_device(void)
 {
@@ -258,27 +255,49 @@ static int open_device(void)
 	return -1;
 }
 
+/* Adds the tests of a table whose names contain the pattern; the number, or -1. */
+static int add_tests(CU_pSuite suite, const struct guest_test *table, const char *pattern)
+{
+	int count = 0;
+
+	for (; table->name; table++) {
+		if (pattern && !strstr(table->name, pattern))
+			continue;
+		if (!CU_add_test(suite, table->name, table->run))
+			return -1;
+		count++;
+	}
+	return count;
+}
+
 int main(int argc, char **argv)
 {
+	const char *pattern = argc > 2 ? argv[2] : NULL;
+	int one, two, three;
 	CU_pSuite suite;
-	size_t i;
+	bool passed;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: guest DIR\n");
+	if (argc != 2 && argc != 3) {
+		fprintf(stderr, "usage: guest DIR [PATTERN]\n");
 		return 2;
 	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	snprintf(path, sizeof(path), "%s/pinverbs-guest.%d", argv[1], getpid());
 	if (open_device() || CU_initialize_registry())
 		return 1;
 	pinv_set_log(show, NULL);
 	suite = CU_add_suite_with_setup_and_teardown(argv[1], NULL, NULL, set_up,
 						     tear_down);
-	for (i = 0; i < COUNT; i++)
-		if (!suite || !CU_add_test(suite, names[i], tests[i]))
-			return 1;
+	if (!suite)
+		return 1;
+	one = add_tests(suite, tests, pattern);
+	two = add_tests(suite, guest_kind_tests, pattern);
+	three = add_tests(suite, guest_bad_tests, pattern);
 	CU_basic_set_mode(CU_BRM_VERBOSE);
 	CU_basic_run_tests();
-	i = CU_get_number_of_tests_run() == COUNT && !CU_get_number_of_failures();
+	passed = one >= 0 && two >= 0 && three >= 0 && one + two + three > 0 &&
+		 CU_get_number_of_tests_run() == (unsigned)(one + two + three) &&
+		 !CU_get_number_of_failures();
 	CU_cleanup_registry();
-	return i ? 0 : 1;
+	return passed ? 0 : 1;
 }

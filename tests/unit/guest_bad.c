@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* In the guest: bad input and bad times. Exact errno, nothing leaked, nothing left leased. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "guest.h"
+
+#define MANY 10000
+
+static unsigned count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+static void assert_refused(int fd, uint64_t offset, size_t length, int access, int err)
+{
+	unsigned before = count_descriptors();
+
+	errno = 0;
+	CU_ASSERT_PTR_NULL(pinv_reg_file_mr(guest_pd, fd, offset, length, access));
+	CU_ASSERT_EQUAL(errno, err);
+	CU_ASSERT_EQUAL(count_descriptors(), before);
+	CU_ASSERT_EQUAL(kind_held(), PINV_LEASE_NONE);
+}
+
+static void ranges(void)
+{
+	assert_refused(guest_fd, SIZE, 0, WRITE, EINVAL);
+	assert_refused(guest_fd, SIZE, 1, WRITE, EINVAL);
+	assert_refused(guest_fd, 1, SIZE, WRITE, EINVAL);
+	assert_refused(guest_fd, UINT64_MAX, 1, WRITE, EINVAL);
+	assert_refused(guest_fd, UINT64_MAX, SIZE_MAX, WRITE, EINVAL);
+	assert_refused(guest_fd, (uint64_t)-1, 2, WRITE, EINVAL);
+	assert_refused(guest_fd, 0, SIZE_MAX, WRITE, EINVAL);
+	assert_refused(guest_fd, 0, (size_t)-4096, WRITE, EINVAL);
+	CU_ASSERT_EQUAL(ftruncate(guest_fd, 0), 0);
+	assert_refused(guest_fd, 0, 0, WRITE, EINVAL);
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+}
+
+static void descriptors(void)
+{
+	int dir, fifo, null, pipe_fds[2], path_only, closed;
+
+	dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	CU_ASSERT_EQUAL(mkfifo("/tmp/guest-fifo", 0600), 0);
+	fifo = open("/tmp/guest-fifo", O_RDWR | O_CLOEXEC);
+	CU_ASSERT_EQUAL(pipe2(pipe_fds, O_CLOEXEC), 0);
+	path_only = open(guest_path, O_PATH | O_CLOEXEC);
+	closed = dup(null);
+	close(closed);
+	assert_refused(dir, 0, 0, IBV_ACCESS_REMOTE_READ, EINVAL);
+	assert_refused(null, 0, 0, WRITE, EINVAL);
+	assert_refused(fifo, 0, 0, WRITE, EINVAL);
+	assert_refused(pipe_fds[1], 0, 0, WRITE, EINVAL);
+	assert_refused(path_only, 0, 0, WRITE, EBADF);
+	assert_refused(closed, 0, 0, WRITE, EBADF);
+	assert_refused(-1, 0, 0, WRITE, EBADF);
+	assert_refused(INT32_MAX, 0, 0, WRITE, EBADF);
+	CU_ASSERT_PTR_NULL(pinv_lease_acquire(path_only, PINV_LEASE_EXCLUSIVE));
+	CU_ASSERT_EQUAL(errno, EBADF);
+	CU_ASSERT_PTR_NULL(pinv_lease_acquire(fifo, PINV_LEASE_EXCLUSIVE));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	close(dir);
+	close(null);
+	close(fifo);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	close(path_only);
+	unlink("/tmp/guest-fifo");
+}
+
+/* Holes are filled before they are pinned (P8). */
+static void sparse_file(void)
+{
+	struct pinv_mr *mr;
+	struct stat st;
+
+	CU_ASSERT_EQUAL(fstat(guest_fd, &st), 0);
+	CU_ASSERT_EQUAL(st.st_blocks, 0);
+	mr = pinv_reg_file_mr(guest_pd, guest_fd, 5000, 100000, WRITE);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mr);
+	CU_ASSERT_EQUAL(fstat(guest_fd, &st), 0);
+	CU_ASSERT(st.st_blocks >= 100000 / 512);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+}
+
+static void access_flags(void)
+{
+	/* A peer may not write what the owner may not: ibv_reg_mr(3). */
+	assert_refused(guest_fd, 0, 0, IBV_ACCESS_REMOTE_WRITE, EINVAL);
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+}
+
+static int limited(void)
+{
+	struct rlimit small = { 65536, 65536 };
+	struct pinv_mr *mr;
+
+	if (setrlimit(RLIMIT_MEMLOCK, &small) || setgroups(0, NULL) || setgid(65534) ||
+	    setuid(65534))
+		return 1;
+	mr = pinv_reg_file_mr(guest_pd, guest_fd, 0, 0, WRITE);
+	if (mr || errno != ENOMEM || kind_held() != PINV_LEASE_NONE)
+		return 2;
+	mr = pinv_reg_file_mr(guest_pd, guest_fd, 0, 32768, WRITE);
+	return !mr || pinv_dereg_mr(mr) ? 3 : 0;
+}
+
+static int status_of(pid_t child)
+{
+	int status;
+
+	CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void no_memlock(void)
+{
+	struct ibv_pd *before = guest_pd;
+	pid_t child;
+
+	CU_ASSERT_EQUAL(fchown(guest_fd, 65534, 65534), 0);
+	child = fork();
+	if (!child) {
+		/* A context of its own: what is pinned counts for who opened it. */
+		struct ibv_device **devices = ibv_get_device_list(NULL);
+
+		guest_pd = ibv_alloc_pd(ibv_open_device(devices[0]));
+		_exit(guest_pd ? limited() : 4);
+	}
+	CU_ASSERT_EQUAL(status_of(child), 0);
+	guest_pd = before;
+}
+
+static void not_the_owner(void)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		if (setgroups(0, NULL) || setgid(65534) || setuid(65534))
+			_exit(1);
+		_exit(pinv_lease_acquire(guest_fd, PINV_LEASE_EXCLUSIVE) ? 2 : errno);
+	}
+	CU_ASSERT_EQUAL(status_of(child), EACCES);
+}
+
+static void descriptor_table_is_full(void)
+{
+	struct rlimit old, full;
+	unsigned before = count_descriptors();
+
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &old), 0);
+	full = old;
+	full.rlim_cur = 3; /* nothing can be added */
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &full), 0);
+	errno = 0;
+	CU_ASSERT_PTR_NULL(pinv_reg_file_mr(guest_pd, guest_fd, 0, 0, WRITE));
+	CU_ASSERT_EQUAL(errno, EMFILE);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &old), 0);
+	CU_ASSERT_EQUAL(count_descriptors(), before);
+	CU_ASSERT_EQUAL(kind_held(), PINV_LEASE_NONE);
+}
+
+static void ten_thousand_regions(void)
+{
+	static struct pinv_mr *regions[MANY];
+	unsigned before = count_descriptors(), i, made;
+
+	for (made = 0; made < MANY; made++) {
+		regions[made] =
+			pinv_reg_file_mr(guest_pd, guest_fd, made % 256 * 4096 + made % 7,
+					 4000, WRITE);
+		if (!regions[made])
+			break;
+	}
+	CU_ASSERT_EQUAL(made, MANY);
+	/* One lease and one descriptor for all of them */
+	CU_ASSERT_EQUAL(count_descriptors(), before + 1);
+	CU_ASSERT_EQUAL(truncate_errno(true), ETXTBSY);
+	for (i = 0; i < made; i++)
+		CU_ASSERT_EQUAL(pinv_dereg_mr(regions[i]), 0);
+	CU_ASSERT_EQUAL(count_descriptors(), before);
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
+/* Without SA_RESTART: what is interrupted has to have changed nothing. */
+static void signals_in_the_middle(void)
+{
+	struct sigaction action = { .sa_handler = count_signal }, old;
+	struct itimerval often = { { 0, 500 }, { 0, 500 } }, never = { 0 };
+	unsigned before = count_descriptors(), round, made = 0;
+
+	signals = 0;
+	sigaction(SIGALRM, &action, &old);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (round = 0; round < 300; round++) {
+		struct pinv_mr *mr = pinv_reg_file_mr(guest_pd, guest_fd, 0, 0, WRITE);
+
+		if (!mr) {
+			CU_ASSERT_EQUAL(errno, EINTR);
+			continue;
+		}
+		made++;
+		CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	sigaction(SIGALRM, &old, NULL);
+	printf("\n    %d signals, %u of 300 registered", (int)signals, made);
+	CU_ASSERT(signals > 10);
+	CU_ASSERT(made > 0);
+	CU_ASSERT_EQUAL(count_descriptors(), before);
+	CU_ASSERT_EQUAL(kind_held(), PINV_LEASE_NONE);
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+}
+
+/* The holder is killed at no point in particular: everything goes with it (O5). */
+static void killed_in_the_middle(void)
+{
+	unsigned round;
+
+	for (round = 0; round < 20; round++) {
+		int ready[2];
+		pid_t child;
+		char byte;
+
+		CU_ASSERT_EQUAL(pipe(ready), 0);
+		child = fork();
+		if (!child) {
+			struct ibv_device **devices = ibv_get_device_list(NULL);
+			struct ibv_pd *pd = ibv_alloc_pd(ibv_open_device(devices[0]));
+
+			if (write(ready[1], "x", 1) != 1)
+				_exit(1);
+			for (;;)
+				pinv_dereg_mr(
+					pinv_reg_file_mr(pd, guest_fd, 0, 0, WRITE));
+		}
+		CU_ASSERT_EQUAL(read(ready[0], &byte, 1), 1);
+		usleep(round * 700); /* anywhere in the loop */
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		close(ready[0]);
+		close(ready[1]);
+	}
+	/* The last may let go a moment after its end: within 2 s (T6). */
+	for (round = 0; round < 200 && truncate_errno(true); round++)
+		usleep(10000);
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+}
+
+const struct guest_test guest_bad_tests[] = {
+	{ "bad ranges", ranges },
+	{ "bad descriptors", descriptors },
+	{ "sparse file", sparse_file },
+	{ "bad access flags", access_flags },
+	{ "no memlock", no_memlock },
+	{ "not the owner", not_the_owner },
+	{ "descriptor table is full", descriptor_table_is_full },
+	{ "10,000 regions", ten_thousand_regions },
+	{ "signals in the middle", signals_in_the_middle },
+	{ "killed in the middle", killed_in_the_middle },
+	{ NULL, NULL },
+};
