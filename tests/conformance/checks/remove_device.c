@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "scene.h"
@@ -302,4 +303,65 @@ CHECK(o7_remove_rxe_while_registering, "O7", STOCK_FAIL)
 CHECK(o7_remove_siw_while_registering, "O7", STOCK_FAIL)
 {
 	remove_while_registering("siw_gone", "siw");
+}
+
+/* ---- under traffic ---- */
+
+#define FLOOD_ADDR "10.98.7.1"
+
+/* The address of a fresh RDMA device comes into its table by and by. */
+static long gid_known(const char *device)
+{
+	char path[128], text[64];
+	int i;
+
+	for (i = 0; i < 8; i++) {
+		snprintf(path, sizeof(path), "/sys/class/infiniband/%s/ports/1/gids/%d",
+			 device, i);
+		if (file_read(path, text, sizeof(text)) > 0 &&
+		    !strncmp(text, "0000:0000:0000:0000:0000:ffff:0a62:0701", 39))
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+CHECK(o7_remove_rxe_under_traffic, "O7,P11,T6", STOCK_FAIL)
+{
+	struct actor *admin = actor_start("admin"), *b = actor_start("B");
+	struct actor *peer = actor_start("peer");
+	const char *const del[] = { "ip", "link", "delete", "pvgone", NULL };
+	const char *const add[] = { "ip",   "link", "add",  "pvgone",  "type",
+				    "veth", "peer", "name", "pvgone1", NULL };
+	const char *const addr[] = { "ip",  "addr",   "add", FLOOD_ADDR "/24",
+				     "dev", "pvgone", NULL };
+	const char *const up[] = { "ip", "link", "set", "pvgone", "up", NULL };
+	const char *const up1[] = { "ip", "link", "set", "pvgone1", "up", NULL };
+	const char *const link[] = { "rdma", "link",   "add",    "rxe_gone", "type",
+				     "rxe",  "netdev", "pvgone", NULL };
+	struct scene s;
+	long ret;
+
+	a_run(admin, del);
+	if (a_run(admin, add) || a_run(admin, addr) || a_run(admin, up) ||
+	    a_run(admin, up1) || a_run(admin, link))
+		skip("no rxe device on a veth pair of its own");
+	eventually(gid_known("rxe_gone"));
+	s = scene_mapped();
+	s.uverbs_fd = must(v_open_device(s.holder, 0, "rxe_gone"));
+	must(v_open_device(peer, 0, "rxe_gone"));
+	v_connect(peer, 0, s.holder, 0);
+	must(v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
+	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 61));
+	expect_true(file_has_pattern(s.path, 0, s.size, 61),
+		    "remote data is not in the file");
+
+	v_flood_begin(peer, 0, &s.mr, 62);
+	scene_unmap_and_close(&s);
+	require(0, remove_link("rxe_gone"));
+	expect_pins(s.holder, "");
+	eventually(a_truncate(b, s.path, 0));
+	ret = v_flood_end(peer);
+	expect_true(ret == -EIO || ret == -ETIME || ret == -EREMOTEIO,
+		    "writing until the device is gone: %s", errno_name((int)-ret));
+	a_run(admin, del);
 }
