@@ -4,46 +4,25 @@
 #include <rdma/ib_user_ioctl_cmds.h>
 #include <rdma/ib_user_verbs.h>
 #include <rdma/rdma_user_ioctl_cmds.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "files.h"
 #include "verbs.h"
+#include "verbs_private.h"
 
-#define CONTEXTS 4
-#define MRS      64
-#define SCRATCH  KiB(64)
+static struct actor_context contexts[CONTEXTS];
 
-/* In the actor's process. */
-struct context {
-	struct ibv_context *ibv;
-	struct ibv_pd *pd;
-	struct ibv_cq *cq;
-	struct ibv_qp *qp;
-	struct ibv_comp_channel *channel;
-	struct ibv_mr *mr[MRS];
-	struct ibv_mr *scratch_mr;
-	unsigned char *scratch;
-	int gid_index;
-};
-
-static struct context contexts[CONTEXTS];
-
-struct verbs_step {
-	int ctx, slot, access, fd;
-	uint64_t addr, len, raddr, seed, pos;
-	uint32_t lkey, rkey, handle, qpn;
-	union ibv_gid gid;
-	char device[64];
-};
+struct actor_context *v_context(int ctx)
+{
+	return &contexts[ctx];
+}
 
 /* verbs gives errno in several ways; a failing call that left none would look like success. */
-static long errno_or(int err)
+long v_errno_or(int err)
 {
 	return errno ? -errno : -err;
 }
@@ -61,7 +40,7 @@ void verbs_preload(void)
 static long open_context(void *buf, size_t size)
 {
 	const struct verbs_step *v = buf;
-	struct context *c = &contexts[v->ctx];
+	struct actor_context *c = &contexts[v->ctx];
 	struct ibv_device **list = ibv_get_device_list(NULL);
 	long ret = -ENODEV;
 	int i;
@@ -73,14 +52,14 @@ static long open_context(void *buf, size_t size)
 		errno = 0;
 		c->ibv = ibv_open_device(list[i]);
 		c->pd = c->ibv ? ibv_alloc_pd(c->ibv) : NULL;
-		ret = c->pd ? c->ibv->cmd_fd : errno_or(EIO);
+		ret = c->pd ? c->ibv->cmd_fd : v_errno_or(EIO);
 	}
 	if (list)
 		ibv_free_device_list(list);
 	return ret;
 }
 
-static void destroy_qp(struct context *c)
+static void destroy_qp(struct actor_context *c)
 {
 	if (c->qp)
 		ibv_destroy_qp(c->qp);
@@ -94,7 +73,7 @@ static void destroy_qp(struct context *c)
 static long close_context(void *buf, size_t size)
 {
 	const struct verbs_step *v = buf;
-	struct context *c = &contexts[v->ctx];
+	struct actor_context *c = &contexts[v->ctx];
 	int i, err;
 
 	(void)size;
@@ -114,7 +93,7 @@ static long close_context(void *buf, size_t size)
 static long close_context_fd(void *buf, size_t size)
 {
 	const struct verbs_step *v = buf;
-	struct context *c = &contexts[v->ctx];
+	struct actor_context *c = &contexts[v->ctx];
 	int fd = c->ibv->cmd_fd;
 
 	(void)size;
@@ -133,12 +112,12 @@ static long pd_handle(void *buf, size_t size)
 static long channel_fd(void *buf, size_t size)
 {
 	const struct verbs_step *v = buf;
-	struct context *c = &contexts[v->ctx];
+	struct actor_context *c = &contexts[v->ctx];
 
 	(void)size;
 	errno = 0;
 	c->channel = ibv_create_comp_channel(c->ibv);
-	return c->channel ? c->channel->fd : errno_or(EIO);
+	return c->channel ? c->channel->fd : v_errno_or(EIO);
 }
 
 static long async_fd(void *buf, size_t size)
@@ -199,7 +178,7 @@ long v_async_fd(struct actor *a, int ctx)
 static long reg(void *buf, size_t size)
 {
 	struct verbs_step *v = buf;
-	struct context *c = &contexts[v->ctx];
+	struct actor_context *c = &contexts[v->ctx];
 	struct ibv_mr *mr;
 	int slot;
 
@@ -211,7 +190,7 @@ static long reg(void *buf, size_t size)
 	errno = 0;
 	mr = ibv_reg_mr(c->pd, (void *)(uintptr_t)v->addr, v->len, v->access);
 	if (!mr)
-		return errno_or(EIO);
+		return v_errno_or(EIO);
 	c->mr[slot] = mr;
 	v->lkey = mr->lkey;
 	v->rkey = mr->rkey;
@@ -238,7 +217,13 @@ long v_reg(struct actor *a, int ctx, uint64_t addr, uint64_t len, int access,
 	long slot = actor_call(a, reg, &v, sizeof(v));
 
 	if (slot >= 0 && mr)
-		*mr = (struct mr){ ctx, (int)slot, addr, len, v.lkey, v.rkey, v.handle };
+		*mr = (struct mr){ .ctx = ctx,
+				   .slot = (int)slot,
+				   .addr = addr,
+				   .len = len,
+				   .lkey = v.lkey,
+				   .rkey = v.rkey,
+				   .handle = v.handle };
 	return slot;
 }
 
@@ -336,7 +321,7 @@ long v_raw_dereg(struct actor *a, long uverbs_fd, uint32_t handle)
 /* ---- traffic ---- */
 
 /* The index of a routable RoCEv2 address; PINVERBS_ADDR says which if there are several. */
-static int find_gid(struct context *c, union ibv_gid *gid)
+static int find_gid(struct actor_context *c, union ibv_gid *gid)
 {
 	const char *addr = getenv("PINVERBS_ADDR");
 	struct ibv_gid_entry e;
@@ -365,28 +350,29 @@ static int find_gid(struct context *c, union ibv_gid *gid)
 static long create_qp(void *buf, size_t size)
 {
 	struct verbs_step *v = buf;
-	struct context *c = &contexts[v->ctx];
+	struct actor_context *c = &contexts[v->ctx];
 	struct ibv_qp_init_attr init = { .qp_type = IBV_QPT_RC,
 					 .cap = { .max_send_wr = 4,
-						  .max_recv_wr = 1,
+						  .max_recv_wr = 8,
 						  .max_send_sge = 1,
 						  .max_recv_sge = 1 } };
 	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_INIT,
 				    .port_num = 1,
-				    .qp_access_flags = REMOTE_RW };
+				    .qp_access_flags =
+					    REMOTE_RW | IBV_ACCESS_REMOTE_ATOMIC };
 
 	(void)size;
 	c->scratch = aligned_alloc(PAGE, SCRATCH);
 	c->scratch_mr = ibv_reg_mr(c->pd, c->scratch, SCRATCH, IBV_ACCESS_LOCAL_WRITE);
-	c->cq = ibv_create_cq(c->ibv, 8, NULL, NULL, 0);
+	c->cq = ibv_create_cq(c->ibv, 16, NULL, NULL, 0);
 	if (!c->scratch || !c->scratch_mr || !c->cq)
-		return errno_or(EIO);
+		return v_errno_or(EIO);
 	init.send_cq = init.recv_cq = c->cq;
 	c->qp = ibv_create_qp(c->pd, &init);
 	if (!c->qp || ibv_modify_qp(c->qp, &attr,
 				    IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
 					    IBV_QP_ACCESS_FLAGS))
-		return errno_or(EIO);
+		return v_errno_or(EIO);
 	c->gid_index = find_gid(c, &v->gid);
 	v->qpn = c->qp->qp_num;
 	return c->gid_index < 0 ? -EADDRNOTAVAIL : 0;
@@ -395,7 +381,7 @@ static long create_qp(void *buf, size_t size)
 static long join_qp(void *buf, size_t size)
 {
 	const struct verbs_step *v = buf;
-	struct context *c = &contexts[v->ctx];
+	struct actor_context *c = &contexts[v->ctx];
 	struct ibv_qp_attr rtr = {
 		.qp_state = IBV_QPS_RTR,
 		.path_mtu = IBV_MTU_1024,
@@ -424,7 +410,7 @@ static long join_qp(void *buf, size_t size)
 			  IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
 				  IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
 				  IBV_QP_MAX_QP_RD_ATOMIC))
-		return errno_or(EIO);
+		return v_errno_or(EIO);
 	return 0;
 }
 
@@ -438,118 +424,4 @@ void v_connect(struct actor *a, int actx, struct actor *b, int bctx)
 	vb.ctx = actx;
 	must(actor_call(b, join_qp, &va, sizeof(va)));
 	must(actor_call(a, join_qp, &vb, sizeof(vb)));
-}
-
-static long poll_one(struct ibv_cq *cq)
-{
-	time_t end = time(NULL) + 5;
-	struct ibv_wc wc;
-	int n;
-
-	while (!(n = ibv_poll_cq(cq, 1, &wc))) {
-		if (time(NULL) > end)
-			return -ETIME;
-		sched_yield();
-	}
-	if (n < 0)
-		return -EIO;
-	return wc.status == IBV_WC_SUCCESS ? 0 : -EREMOTEIO;
-}
-
-static long transfer(const struct verbs_step *v, enum ibv_wr_opcode opcode)
-{
-	struct context *c = &contexts[v->ctx];
-	struct ibv_sge sge = { (uintptr_t)c->scratch, (uint32_t)v->len,
-			       c->scratch_mr->lkey };
-	struct ibv_send_wr *bad, wr = { .sg_list = &sge,
-					.num_sge = 1,
-					.opcode = opcode,
-					.send_flags = IBV_SEND_SIGNALED,
-					.wr.rdma = { v->raddr, v->rkey } };
-	int err = ibv_post_send(c->qp, &wr, &bad);
-
-	return err ? -err : poll_one(c->cq);
-}
-
-static long rdma_write(void *buf, size_t size)
-{
-	const struct verbs_step *v = buf;
-
-	(void)size;
-	pattern_fill(contexts[v->ctx].scratch, v->len, v->seed, v->pos);
-	return transfer(v, IBV_WR_RDMA_WRITE);
-}
-
-static long rdma_read(void *buf, size_t size)
-{
-	const struct verbs_step *v = buf;
-	unsigned char *scratch = contexts[v->ctx].scratch;
-	long ret;
-
-	(void)size;
-	memset(scratch, 0, v->len);
-	ret = transfer(v, IBV_WR_RDMA_READ);
-	if (ret)
-		return ret;
-	return pattern_matches(scratch, v->len, v->seed, v->pos) ? 0 : -EILSEQ;
-}
-
-static long rdma_step(struct actor *a, int ctx, const struct mr *mr, uint64_t off,
-		      uint64_t len, uint64_t seed, actor_fn fn)
-{
-	struct verbs_step v = { .ctx = ctx,
-				.raddr = mr->addr + off,
-				.rkey = mr->rkey,
-				.len = len,
-				.seed = seed,
-				.pos = off };
-
-	return len > SCRATCH ? -EMSGSIZE : actor_call(a, fn, &v, sizeof(v));
-}
-
-long v_write(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
-	     uint64_t seed)
-{
-	return rdma_step(a, ctx, mr, off, len, seed, rdma_write);
-}
-
-long v_read_check(struct actor *a, int ctx, const struct mr *mr, uint64_t off,
-		  uint64_t len, uint64_t seed)
-{
-	return rdma_step(a, ctx, mr, off, len, seed, rdma_read);
-}
-
-static long rdma_flood(void *buf, size_t size)
-{
-	struct verbs_step *v = buf;
-	long ret;
-
-	v->qpn = 0; /* counts */
-	while (!(ret = rdma_write(buf, size)))
-		v->qpn++;
-	/* One that fails at once would prove nothing. */
-	return v->qpn ? ret : -ENODATA;
-}
-
-static struct verbs_step flood_step(int ctx, const struct mr *mr, uint64_t seed)
-{
-	return (struct verbs_step){ .ctx = ctx,
-				    .raddr = mr->addr,
-				    .rkey = mr->rkey,
-				    .len = mr->len,
-				    .seed = seed };
-}
-
-void v_flood_begin(struct actor *a, int ctx, const struct mr *mr, uint64_t seed)
-{
-	struct verbs_step v = flood_step(ctx, mr, seed);
-
-	actor_call_begin(a, rdma_flood, &v, sizeof(v));
-}
-
-long v_flood_end(struct actor *a)
-{
-	struct verbs_step v;
-
-	return actor_call_end(a, &v, sizeof(v), STEP_DEADLINE_MS);
 }

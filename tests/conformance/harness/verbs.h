@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Verbs steps of an actor.  An actor has up to four contexts, numbered from 0; each has one
+ * Verbs steps of an actor.  An actor has contexts numbered from 0 to 15; each has one
  * protection domain and, once connected, one reliable-connection queue pair.
  */
 #ifndef PINV_TEST_VERBS_H
@@ -19,6 +19,7 @@
 struct mr {
 	int ctx, slot;
 	uint64_t addr, len;
+	uint64_t pos; /* position in the content that its first byte stands for */
 	uint32_t lkey, rkey, handle;
 };
 
@@ -75,5 +76,21 @@ long v_read_check(struct actor *a, int ctx, const struct mr *mr, uint64_t off,
 /* Starts writing all of the mr, at most 64 KiB, again and again; the error that ends it. */
 void v_flood_begin(struct actor *a, int ctx, const struct mr *mr, uint64_t seed);
 long v_flood_end(struct actor *a);
+
+/* The word of the peer's mr at off before the atomic addition. */
+long v_fetch_add(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t add);
+
+/* A message of len bytes of content into the buffer that the peer has posted. */
+long v_post_recv(struct actor *a, int ctx, const struct mr *mr);
+long v_send(struct actor *a, int ctx, uint64_t len, uint64_t seed);
+long v_received(struct actor *a, int ctx);
+
+/*
+ * Traffic in the background: rounds of writes with changing content, the first done when the start
+ * returns.  The end does one more round with the content of seed, reads it back and compares.
+ */
+long v_flow_start(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
+		  uint64_t seed);
+long v_flow_end(struct actor *a);
 
 #endif

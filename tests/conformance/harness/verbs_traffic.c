@@ -96,6 +96,41 @@ long v_read_check(struct actor *a, int ctx, const struct mr *mr, uint64_t off,
 	return rdma_step(a, ctx, mr, off, len, seed, rdma_read);
 }
 
+static long rdma_flood(void *buf, size_t size)
+{
+	struct verbs_step *v = buf;
+	long ret;
+
+	v->qpn = 0; /* counts */
+	while (!(ret = rdma_write(buf, size)))
+		v->qpn++;
+	/* One that fails at once would prove nothing. */
+	return v->qpn ? ret : -ENODATA;
+}
+
+static struct verbs_step flood_step(int ctx, const struct mr *mr, uint64_t seed)
+{
+	return (struct verbs_step){ .ctx = ctx,
+				    .raddr = mr->addr,
+				    .rkey = mr->rkey,
+				    .len = mr->len,
+				    .seed = seed };
+}
+
+void v_flood_begin(struct actor *a, int ctx, const struct mr *mr, uint64_t seed)
+{
+	struct verbs_step v = flood_step(ctx, mr, seed);
+
+	actor_call_begin(a, rdma_flood, &v, sizeof(v));
+}
+
+long v_flood_end(struct actor *a)
+{
+	struct verbs_step v;
+
+	return actor_call_end(a, &v, sizeof(v), STEP_DEADLINE_MS);
+}
+
 /* ---- atomics, messages ---- */
 
 static long fetch_add(void *buf, size_t size)
