@@ -34,7 +34,7 @@ fragments() # FLAVOUR; sets fragments
 {
 	fragments=("$top/kernel-patches/lab.config")
 	case $1 in
-	stock | bench) fragments+=("$top/kernel-patches/bench.config") ;;
+	stock | bench | mutants) fragments+=("$top/kernel-patches/bench.config") ;;
 	test) fragments+=("$top/kernel-patches/test.config") ;;
 	kasan) fragments+=("$top/kernel-patches/"{test,wide,kasan}.config) ;;
 	esac
@@ -136,6 +136,7 @@ copy_objects() # TREE
 	case $1 in
 	*/stock) from=${1%/*}/bench ;;
 	*/bench) from=${1%/*}/stock ;;
+	*/mutants) from=${1%/*}/bench ;;
 	*) return ;;
 	esac
 	[[ -e $from/vmlinux && $(<"$from/.pinverbs-version") == "$version" ]] || return 0

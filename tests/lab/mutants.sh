@@ -1,0 +1,145 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#
+# ./pinverbs mutants: the series with one check, reference or lock rule taken out at a time.  Every
+# test that a mutant names must notice it: not pass.  A verdict is kept as long as the mutant, the
+# series and its tests are what they were, so a run goes on where the last one stopped.
+
+mutants=$top/tests/mutants
+
+# What a verdict depends on.
+mutant_key() # PATCH...
+{
+	local -a patches fragments tests
+	local test
+
+	series mutants
+	fragments mutants
+	tests_of "$@"
+	{
+		echo "1 $version"
+		sed '/^#/d; /^$/d' "${fragments[@]}"
+		cat "${patches[@]}" "$@" "$top"/tests/litmus/runner/*.[ch] "$top"/tests/conformance/harness/*.[ch]
+		for test in "${tests[@]}"; do
+			cat "$top/tests/litmus/${test#*.}.litmus" || die "no test $test, which a mutant names"
+		done
+	} | sha256sum | cut -c 1-24
+}
+
+# One tree for all, with as little to compile from one to the next as the two differ in.
+build_mutant() # [PATCH]; sets image
+{
+	local tree=$cache/build/mutants log=$cache/build/mutants.log
+	local -a patches fragments
+	local pristine build_log
+
+	unpack_source
+	need_space 700 "$cache" "the mutants' kernel"
+	series mutants
+	patches+=("$@")
+	fragments mutants
+	update_tree "$tree"
+	configure "$tree" "$log" "${fragments[@]}"
+	exec {build_log}>>"$log"
+	compile "$tree" "$log" mutant
+	exec {build_log}>&-
+	image=$tree/arch/x86/boot/bzImage
+	disks
+}
+
+# Runs tests in one guest; one that dies or hangs in it has not passed, nor have those after it.
+passing() # TEST...; sets passed_tests
+{
+	local test
+
+	guest_defaults
+	flavour=mutant limit=240
+	progress "running $* on $name"
+	boot "$top/build/tests/litmus/litmus" "$@" >"$log/tap" 2>"$log/stderr"
+	clear_progress
+	passed_tests=()
+	for test in "$@"; do
+		! grep -qE "^ok [0-9]+ - ${test//./\\.} " "$log/tap" || passed_tests+=("$test")
+	done
+}
+
+tests_of() # PATCH...; sets tests
+{
+	mapfile -t tests < <(sed -n 's/^Noticed-by: //p' "$@" | tr ' ' '\n' | sort -u)
+	((${#tests[@]})) || die "$1 names no test that must notice (Noticed-by:)"
+}
+
+# All tests that the mutants name pass on the series itself, or they would prove nothing.
+try_series() # PATCH...; sets verdict
+{
+	local -a tests passed_tests
+
+	tests_of "$@"
+	build_mutant
+	passing "${tests[@]}"
+	((${#passed_tests[@]} == ${#tests[@]})) ||
+		die "without any mutant not all tests pass: $(grep -m 1 '^not ok' "$log/tap") (logs: $log)"
+	verdict=passed
+}
+
+try_mutant() # PATCH; sets verdict
+{
+	local -a tests passed_tests
+
+	tests_of "$1"
+	build_mutant "$1"
+	passing "${tests[@]}"
+	verdict=killed
+	((${#passed_tests[@]} == 0)) || verdict="survived ${passed_tests[*]}"
+}
+
+# The verdict that is kept for the key, or a new one.
+verdict_of() # NAME KEY FUNCTION PATCH...; sets verdict
+{
+	local name=$1 kept=$cache/mutants/$2
+
+	shift 2
+	if [[ -e $kept ]]; then
+		verdict=$(<"$kept")
+		return
+	fi
+	mkdir -p "$log/$name/out"
+	chmod 1777 "$log/$name/out"
+	log=$log/$name PINVERBS_OUT=$log/$name/out "$@"
+	echo "$verdict" >"$kept.new"
+	mv "$kept.new" "$kept"
+}
+
+mutants_main()
+{
+	local name verdict survived=0 begin=$SECONDS version p file
+	local -a chosen=()
+
+	[[ ${1-} != -* ]] || usage_error "unknown option $1"
+	for file in "$mutants"/*.patch; do
+		for p in "${@:-}"; do
+			[[ ${file##*/} != *"$p"* ]] || { chosen+=("$file") && break; }
+		done
+	done
+	((${#chosen[@]})) || die "no mutant matches $*"
+	install_packages
+	build_programs
+	source_version
+	new_run
+	tools
+	accelerator
+	mkdir -p "$cache/mutants"
+	lock mutants "runs mutants"
+	verdict_of series "$(mutant_key "${chosen[@]}")-series" try_series "${chosen[@]}"
+	for file in "${chosen[@]}"; do
+		name=${file##*/}
+		name=${name%.patch}
+		verdict_of "$name" "$(mutant_key "$file")" try_mutant "$file"
+		[[ $verdict == killed ]] || survived=$((survived + 1))
+		echo "$name: $verdict ($(elapsed "$begin"))"
+	done
+	unlock mutants
+	say "logs: $log"
+	echo "$((${#chosen[@]} - survived)) killed, $survived survived"
+	((survived == 0))
+}
