@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * libpinverbs-preload.so: keeps a duplicate of the descriptor for each shared mapping of a DAX
+ * file below one of the folders in PINVERBS_PRELOAD (separated by colons), for as long as any
+ * of it is mapped. Everything else passes through.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "mappings.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+#ifndef STATX_ATTR_DAX
+#define STATX_ATTR_DAX 0x00200000
+#endif
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY (1024 + 3)
+#endif
+
+_Static_assert(sizeof(off_t) == sizeof(long), "mmap() passes its offset as it is");
+
+struct file {
+	unsigned long users;
+	int fd;
+};
+
+struct mapping {
+	struct mapping *next;
+	uintptr_t start, end;
+	struct file *file;
+};
+
+/* Guards everything here. Held for short, never while the kernel is asked to map. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mapping *mappings;
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void after_fork(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(before_fork, after_fork, after_fork);
+}
+
+/* Whether path is below one of the folders of a list with colons. */
+static bool is_below(const char *path, const char *folders)
+{
+	while (*folders) {
+		size_t length = strcspn(folders, ":"), bare = length;
+
+		while (bare > 1 && folders[bare - 1] == '/')
+			bare--;
+		if (bare == 1 && *folders == '/')
+			return true;
+		if (bare && !strncmp(path, folders, bare) && path[bare] == '/')
+			return true;
+		folders += length + (folders[length] == ':');
+	}
+	return false;
+}
+
+static bool is_meant(int fd)
+{
+	const char *folders = getenv("PINVERBS_PRELOAD");
+	char link[64], path[PATH_MAX];
+	struct statx stx;
+	ssize_t length;
+
+	if (!folders || fd < 0)
+		return false;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx) || !S_ISREG(stx.stx_mode) ||
+	    !(stx.stx_attributes & STATX_ATTR_DAX))
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	length = readlink(link, path, sizeof(path) - 1);
+	if (length < 0)
+		return false;
+	path[length] = '\0';
+	return is_below(path, folders);
+}
+
+/* Caller holds the lock. */
+static void drop_file(struct file *file)
+{
+	if (--file->users)
+		return;
+	close(file->fd);
+	free(file);
+}
+
+/* Caller holds the lock. NULL: the mapping goes unwatched, as if this library were not here. */
+static struct file *hold_file(int fd)
+{
+	struct mapping *mapping;
+	struct file *file;
+
+	for (mapping = mappings; mapping; mapping = mapping->next) {
+		if (fcntl(mapping->file->fd, F_DUPFD_QUERY, fd) == 1) {
+			mapping->file->users++;
+			return mapping->file;
+		}
+	}
+	file = malloc(sizeof(*file));
+	if (!file)
+		return NULL;
+	file->users = 1;
+	file->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (file->fd >= 0)
+		return file;
+	free(file);
+	return NULL;
+}
+
+/* Caller holds the lock, and has a reference to the file, which passes to the mapping. */
+static void add_mapping(uintptr_t start, uintptr_t end, struct file *file)
+{
+	struct mapping *mapping = malloc(sizeof(*mapping));
+
+	if (!mapping) {
+		drop_file(file);
+		return;
+	}
+	*mapping = (struct mapping){ mappings, start, end, file };
+	mappings = mapping;
+}
+
+/* Caller holds the lock. What is left of a mapping on both sides of the hole is two mappings. */
+static void remove_range(uintptr_t start, uintptr_t end)
+{
+	struct mapping **link = &mappings, *mapping;
+
+	while ((mapping = *link) != NULL) {
+		if (mapping->end <= start || mapping->start >= end) {
+			link = &mapping->next;
+		} else if (mapping->start < start && mapping->end > end) {
+			mapping->file->users++;
+			add_mapping(end, mapping->end, mapping->file);
+			mapping->end = start;
+			return;
+		} else if (mapping->start < start) {
+			mapping->end = start;
+		} else if (mapping->end > end) {
+			mapping->start = end;
+		} else {
+			*link = mapping->next;
+			drop_file(mapping->file);
+			free(mapping);
+		}
+	}
+}
+
+static uintptr_t round_up(size_t length)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	return (length + page - 1) / page * page;
+}
+
+/* The kernel has put something at the range: whatever was there is not any more. */
+static void note_mapping(void *address, size_t length, int flags, int fd)
+{
+	int type = flags & MAP_TYPE, err = errno;
+	bool shared = type == MAP_SHARED || type == MAP_SHARED_VALIDATE;
+	bool meant = !(flags & MAP_ANONYMOUS) && shared && is_meant(fd);
+	uintptr_t start = (uintptr_t)address, end = start + round_up(length);
+	struct file *file;
+
+	pthread_mutex_lock(&lock);
+	if (mappings)
+		remove_range(start, end);
+	file = meant ? hold_file(fd) : NULL;
+	if (file)
+		add_mapping(start, end, file);
+	pthread_mutex_unlock(&lock);
+	errno = err;
+}
+
+EXPORT void *mmap(void *address, size_t length, int protection, int flags, int fd,
+		  off_t offset)
+{
+	address =
+		(void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+	if (address != MAP_FAILED)
+		note_mapping(address, length, flags, fd);
+	return address;
+}
+
+EXPORT void *mmap64(void *address, size_t length, int protection, int flags, int fd,
+		    off_t offset) __attribute__((alias("mmap")));
+
+/* Noted first: afterwards the range may be another thread's. */
+EXPORT int munmap(void *address, size_t length)
+{
+	uintptr_t start = (uintptr_t)address;
+
+	pthread_mutex_lock(&lock);
+	if (mappings)
+		remove_range(start, start + round_up(length));
+	pthread_mutex_unlock(&lock);
+	return syscall(SYS_munmap, address, length);
+}
+
+static struct file *file_at(uintptr_t address)
+{
+	struct mapping *mapping;
+
+	for (mapping = mappings; mapping; mapping = mapping->next)
+		if (address >= mapping->start && address < mapping->end)
+			return mapping->file;
+	return NULL;
+}
+
+EXPORT void *mremap(void *address, size_t length, size_t new_length, int flags, ...)
+{
+	void *target = NULL, *result;
+	struct file *file;
+	va_list args;
+
+	va_start(args, flags);
+	if (flags & MREMAP_FIXED)
+		target = va_arg(args, void *);
+	va_end(args);
+	result = (void *)syscall(SYS_mremap, address, length, new_length, flags, target);
+	if (result == MAP_FAILED)
+		return result;
+	pthread_mutex_lock(&lock);
+	file = file_at((uintptr_t)address);
+	if (file)
+		file->users++;
+	if (!(flags & MREMAP_DONTUNMAP))
+		remove_range((uintptr_t)address, (uintptr_t)address + round_up(length));
+	remove_range((uintptr_t)result, (uintptr_t)result + round_up(new_length));
+	if (file)
+		add_mapping((uintptr_t)result, (uintptr_t)result + round_up(new_length),
+			    file);
+	pthread_mutex_unlock(&lock);
+	return result;
+}
+
+size_t files_in_range(const void *address, size_t length, int *fds)
+{
+	uintptr_t start = (uintptr_t)address, end = start + length;
+	struct file *seen[MOST_FILES];
+	struct mapping *mapping;
+	size_t count = 0, i;
+
+	pthread_mutex_lock(&lock);
+	for (mapping = mappings; mapping && count < MOST_FILES; mapping = mapping->next) {
+		if (mapping->end <= start || mapping->start >= end)
+			continue;
+		for (i = 0; i < count && seen[i] != mapping->file; i++)
+			;
+		if (i < count)
+			continue;
+		/* Of its own, since another thread may unmap the file meanwhile. */
+		fds[count] = fcntl(mapping->file->fd, F_DUPFD_CLOEXEC, 3);
+		if (fds[count] >= 0)
+			seen[count++] = mapping->file;
+	}
+	pthread_mutex_unlock(&lock);
+	return count;
+}
+
+void put_file(int fd)
+{
+	close(fd);
+}

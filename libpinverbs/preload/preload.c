@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * libpinverbs-preload.so: lets programs that know nothing of leases register mappings of DAX
+ * files. With LD_PRELOAD, and PINVERBS_PRELOAD naming the folders it is meant for, it stands
+ * between the program and libibverbs: the lease is taken when the first MR of a file is made
+ * and released with the last.
+ *
+ * The lease must be on the description that backs the mapping (P1), which the program may have
+ * closed by then: mappings.c keeps a duplicate of it.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "mappings.h"
+#include "pinverbs.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* Libibverbs has macros of these names. */
+#undef ibv_reg_mr
+#undef ibv_reg_mr_iova
+
+/* The leases that an MR needs. */
+struct region {
+	struct region *next;
+	struct ibv_mr *mr;
+	size_t count;
+	struct pinv_lease *leases[];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct region *regions;
+
+/* Libibverbs makes some of its calls by others: the outermost counts. */
+static __thread unsigned depth;
+
+static void show(void *arg, const char *message)
+{
+	(void)arg;
+	fprintf(stderr, "%s\n", message);
+}
+
+__attribute__((constructor)) static void set_up(void)
+{
+	if (getenv("PINVERBS_PRELOAD_LOG"))
+		pinv_set_log(show, NULL);
+}
+
+static void *real(const char *name)
+{
+	void *function = dlsym(RTLD_NEXT, name);
+
+	if (!function) {
+		fprintf(stderr,
+			"libpinverbs-preload: %s: not found: %s; load libibverbs\n", name,
+			dlerror());
+		abort();
+	}
+	return function;
+}
+
+static void release(struct region *region)
+{
+	if (!region)
+		return;
+	while (region->count)
+		pinv_lease_release(region->leases[--region->count]);
+	free(region);
+}
+
+/*
+ * What cannot be leased is for ibv_reg_mr() to refuse. NULL: no file that it is for, or no
+ * memory, which comes to the same. Each call is followed by keep().
+ */
+static struct region *acquire(const void *address, size_t length)
+{
+	int fds[MOST_FILES];
+	size_t count, i;
+	struct region *region;
+
+	if (depth++)
+		return NULL;
+	count = files_in_range(address, length, fds);
+	if (!count)
+		return NULL;
+	region = calloc(1, sizeof(*region) + count * sizeof(*region->leases));
+	for (i = 0; i < count; i++) {
+		struct pinv_lease *lease =
+			region ? pinv_lease_acquire(fds[i], PINV_LEASE_EXCLUSIVE) : NULL;
+
+		if (lease)
+			region->leases[region->count++] = lease;
+		put_file(fds[i]);
+	}
+	return region;
+}
+
+static struct ibv_mr *keep(struct region *region, struct ibv_mr *mr)
+{
+	int err = errno;
+
+	depth--;
+	if (!mr) {
+		release(region);
+	} else if (region) {
+		region->mr = mr;
+		pthread_mutex_lock(&lock);
+		region->next = regions;
+		regions = region;
+		pthread_mutex_unlock(&lock);
+	}
+	errno = err;
+	return mr;
+}
+
+static struct region *forget(const struct ibv_mr *mr)
+{
+	struct region **link, *region = NULL;
+
+	pthread_mutex_lock(&lock);
+	for (link = &regions; *link; link = &(*link)->next) {
+		if ((*link)->mr == mr) {
+			region = *link;
+			*link = region->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&lock);
+	return region;
+}
+
+EXPORT struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t length,
+				 int access)
+{
+	struct ibv_mr *(*function)(struct ibv_pd *, void *, size_t, int) =
+		real("ibv_reg_mr");
+	struct region *region = acquire(address, length);
+
+	return keep(region, function(pd, address, length, access));
+}
+
+EXPORT struct ibv_mr *ibv_reg_mr_iova(struct ibv_pd *pd, void *address, size_t length,
+				      uint64_t iova, int access)
+{
+	struct ibv_mr *(*function)(struct ibv_pd *, void *, size_t, uint64_t, int) =
+		real("ibv_reg_mr_iova");
+	struct region *region = acquire(address, length);
+
+	return keep(region, function(pd, address, length, iova, access));
+}
+
+EXPORT struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length,
+				       uint64_t iova, unsigned int access)
+{
+	struct ibv_mr *(*function)(struct ibv_pd *, void *, size_t, uint64_t,
+				   unsigned int) = real("ibv_reg_mr_iova2");
+	struct region *region = acquire(address, length);
+
+	return keep(region, function(pd, address, length, iova, access));
+}
+
+/* Where another range takes the place of the old one, the leases of both are held meanwhile. */
+EXPORT int ibv_rereg_mr(struct ibv_mr *mr, int flags, struct ibv_pd *pd, void *address,
+			size_t length, int access)
+{
+	int (*function)(struct ibv_mr *, int, struct ibv_pd *, void *, size_t, int) =
+		real("ibv_rereg_mr");
+	struct region *region;
+	int result;
+
+	if (!(flags & IBV_REREG_MR_CHANGE_TRANSLATION))
+		return function(mr, flags, pd, address, length, access);
+	region = acquire(address, length);
+	result = function(mr, flags, pd, address, length, access);
+	if (result == IBV_REREG_MR_ERR_INPUT) {
+		keep(region, NULL);
+	} else {
+		/* After other errors the MR can only be deregistered. */
+		release(forget(mr));
+		keep(region, mr);
+	}
+	return result;
+}
+
+EXPORT int ibv_dereg_mr(struct ibv_mr *mr)
+{
+	int (*function)(struct ibv_mr *) = real("ibv_dereg_mr");
+	struct region *region = forget(mr);
+	int err = function(mr);
+
+	if (!err) {
+		release(region);
+	} else {
+		depth++;
+		keep(region, mr);
+	}
+	return err;
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * unaware DIR: a program that knows nothing of leases, for libpinverbs-preload.so, which must be
+ * meant for DIR/in and not for DIR/out. Says what it sees; the exit status tells whether that is
+ * right.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <infiniband/verbs.h>
+
+#define SIZE  65536
+#define WRITE (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE)
+
+static struct ibv_pd *pd;
+static int failures;
+static unsigned long inode;
+
+static void check(const char *what, bool right)
+{
+	printf("%s %s\n", right ? "ok" : "FAIL", what);
+	failures += !right;
+}
+
+/* A mapping of a new file in a folder of DIR, its descriptor closed. */
+static char *map(const char *dir, const char *folder)
+{
+	char path[4096];
+	struct stat st;
+	char *memory;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s/file", dir, folder);
+	unlink(path);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, SIZE) || fstat(fd, &st)) {
+		perror(path);
+		exit(1);
+	}
+	memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	inode = st.st_ino;
+	return memory;
+}
+
+/* Leases of the file that was mapped last, as /proc/locks counts them. */
+static unsigned leases(const char *state)
+{
+	FILE *locks = fopen("/proc/locks", "re");
+	char line[256], number[32];
+	unsigned count = 0;
+
+	snprintf(number, sizeof(number), ":%lu ", inode);
+	while (locks && fgets(line, sizeof(line), locks))
+		count += strstr(line, "LAYOUT") && strstr(line, number) &&
+			 strstr(line, state);
+	if (locks)
+		fclose(locks);
+	return count;
+}
+
+static bool refused(void *address, size_t length)
+{
+	struct ibv_mr *mr = ibv_reg_mr(pd, address, length, WRITE);
+	bool right = !mr && errno == EPERM;
+
+	if (mr)
+		ibv_dereg_mr(mr);
+	return right;
+}
+
+static void count_regions(char *memory)
+{
+	struct ibv_mr *one = ibv_reg_mr(pd, memory, SIZE, WRITE);
+	struct ibv_mr *two = ibv_reg_mr_iova(pd, memory + 4096, 4096, 1 << 20, WRITE);
+
+	check("registered although the descriptor is closed", one && two);
+	check("one lease for two regions", leases("PINNED") == 1);
+	check("first deregistered", one && !ibv_dereg_mr(one));
+	check("the lease stays", leases("PINNED") == 1);
+	check("second deregistered", two && !ibv_dereg_mr(two));
+	check("the lease has gone with the last", leases("LAYOUT") == 0);
+}
+
+static void partly_mapped(char *memory)
+{
+	struct ibv_mr *mr;
+
+	check("hole unmapped", !munmap(memory + 16384, 4096));
+	mr = ibv_reg_mr(pd, memory + 20480, 4096, WRITE);
+	check("behind the hole", mr && !ibv_dereg_mr(mr));
+	mr = ibv_reg_mr(pd, memory, 16384, WRITE);
+	check("before the hole", mr && !ibv_dereg_mr(mr));
+	check("anonymous memory in the hole",
+	      mmap(memory + 16384, 4096, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory + 16384);
+	mr = ibv_reg_mr(pd, memory + 16384, 4096, WRITE);
+	check("needs no lease", mr && leases("LAYOUT") == 0 && !ibv_dereg_mr(mr));
+	mr = ibv_reg_mr(pd, memory, SIZE, WRITE);
+	check("all of it", mr && leases("PINNED") == 1 && !ibv_dereg_mr(mr));
+	memory = mremap(memory, 16384, 8192, 0);
+	memory = mremap(memory, 8192, 32768, MREMAP_MAYMOVE);
+	mr = ibv_reg_mr(pd, memory, 32768, WRITE);
+	check("moved and grown", mr && !ibv_dereg_mr(mr));
+}
+
+static void anonymous(void)
+{
+	char *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct ibv_mr *mr = ibv_reg_mr(pd, memory, SIZE, WRITE);
+
+	check("anonymous memory", mr && !ibv_dereg_mr(mr));
+	munmap(memory, SIZE);
+}
+
+int main(int argc, char **argv)
+{
+	struct ibv_device **devices = ibv_get_device_list(NULL);
+	struct ibv_context *context =
+		devices && devices[0] ? ibv_open_device(devices[0]) : NULL;
+	char *memory;
+
+	pd = context ? ibv_alloc_pd(context) : NULL;
+	if (argc != 2 || !pd) {
+		fprintf(stderr, "usage: unaware DIR, with an RDMA device\n");
+		return 2;
+	}
+	anonymous();
+	memory = map(argv[1], "in");
+	if (!getenv("PINVERBS_PRELOAD")) {
+		check("refused without being asked for", refused(memory, SIZE));
+		return failures > 0;
+	}
+	count_regions(memory);
+	partly_mapped(memory);
+	memory = map(argv[1], "out");
+	check("refused in another folder", refused(memory, SIZE));
+	memory = map(argv[1], "inner");
+	check("refused in a folder of a longer name", refused(memory, SIZE));
+	return failures > 0;
+}
