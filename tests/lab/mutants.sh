@@ -105,7 +105,7 @@ verdict_of() # NAME KEY FUNCTION PATCH...; sets verdict
 	fi
 	mkdir -p "$log/$name/out"
 	chmod 1777 "$log/$name/out"
-	log=$log/$name PINVERBS_OUT=$log/$name/out "$@"
+	PINVERBS_OUT=$log/$name/out log=$log/$name "$@"
 	echo "$verdict" >"$kept.new"
 	mv "$kept.new" "$kept"
 }

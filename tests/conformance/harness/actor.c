@@ -277,6 +277,8 @@ static long step_result(struct actor *a, struct step *s, int deadline_ms)
 
 	await_answer(a, deadline_ms);
 	n = msg_recv(a->sock, s, sizeof(*s), &fd);
+	if (n <= 0 && a->killed)
+		return -ESRCH;
 	if (n <= 0)
 		broken("%s (pid %d): died instead of answering", a->name, a->pid);
 	a->busy = false;
@@ -403,6 +405,7 @@ void actor_exit(struct actor *a)
 
 void actor_kill(struct actor *a)
 {
+	a->killed = true;
 	kill(a->pid, SIGKILL);
 	wait_dead(a);
 }

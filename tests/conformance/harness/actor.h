@@ -24,7 +24,8 @@ struct actor {
 	pid_t pid;
 	int pidfd;
 	int sock;
-	_Atomic bool busy; /* a step was sent and has not answered */
+	_Atomic bool busy;   /* a step was sent and has not answered */
+	_Atomic bool killed; /* a step that it is in gives -ESRCH */
 };
 
 /* One argument of a system call made by an actor. */

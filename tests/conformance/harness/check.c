@@ -430,6 +430,9 @@ static void run_director(void (*run)(void), const char *below, int limit_ms)
 		report->failed = true;
 		report_line("not finished after %d ms; its processes:\n", limit_ms);
 		each_descendant(describe);
+		/* First of all: it has nothing to say about the end of the others. */
+		if (pid > 0)
+			kill(pid, SIGKILL);
 	}
 	if (!kill_descendants()) {
 		report->failed = true;

@@ -195,3 +195,49 @@ void litmus_explain(const struct litmus *l, FILE *out)
 			put_outcomes(l, first, n, out);
 	}
 }
+
+/* "|" ends a cell of a table. */
+static void put_cell(const char *text, FILE *out)
+{
+	for (; *text; text++)
+		if (*text == '|')
+			fputs("\\|", out);
+		else
+			fputc(*text, out);
+}
+
+static void put_verb(const struct verb *v, FILE *out)
+{
+	static const char *const gives[] = {
+		[K_FD] = "descriptor", [K_MAP] = "mapping",   [K_CTX] = "context",
+		[K_MR] = "MR",         [K_ACTOR] = "process",
+	};
+
+	fprintf(out, "| `%s%s", v->name, *v->args ? " " : "");
+	put_cell(v->args, out);
+	fprintf(out, "` | %s | ", v->result ? gives[v->result] : "");
+	put_cell(v->prose, out);
+	fputs(" |\n", out);
+}
+
+static void put_verbs(bool look, FILE *out)
+{
+	const struct verb *v;
+	int i;
+
+	fputs("| verb | gives | effect |\n|---|---|---|\n", out);
+	for (i = 0; verb_tables[i]; i++)
+		for (v = verb_tables[i]; v->name; v++)
+			if (!!(v->flags & VERB_LOOK) == look)
+				put_verb(v, out);
+	if (!look)
+		put_verb(&verb_returns, out);
+}
+
+void litmus_verbs(FILE *out)
+{
+	fputs("Steps of actors:\n\n", out);
+	put_verbs(false, out);
+	fputs("\nSteps of the runner:\n\n", out);
+	put_verbs(true, out);
+}

@@ -163,6 +163,8 @@ extern const struct rule {
 } rules[];
 
 void litmus_explain(const struct litmus *l, FILE *out);
+/* All verbs, as the table of Documentation/litmus.md. */
+void litmus_verbs(FILE *out);
 const char *expect_text(const struct expect *e, const struct verb *v, char *buf,
 			size_t len);
 

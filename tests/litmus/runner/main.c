@@ -199,6 +199,7 @@ static void usage(FILE *out)
 		"       litmus --explain FILE...      the scenario as prose\n"
 		"       litmus --check [FILE...]      reads the files, reports mistakes\n"
 		"       litmus --witnesses            the patches that the files name\n"
+		"       litmus --verbs                what a step can do, as a table\n"
 		"       litmus --table FILE           the rule table of the results in "
 		"FILE\n"
 		"  DIR      directory on a file system mounted dax=always\n"
@@ -260,6 +261,7 @@ enum mode {
 	EXPLAIN = 'e',
 	CHECK = 'c',
 	WITNESSES = 'w',
+	VERBS = 'v',
 	TABLE = 't'
 };
 
@@ -267,6 +269,10 @@ static bool act(enum mode mode, const char *file, char **arg)
 {
 	unsigned int i;
 
+	if (mode == VERBS) {
+		litmus_verbs(stdout);
+		return true;
+	}
 	if (!read_arguments(arg))
 		return false;
 	for (i = 0; mode == EXPLAIN && i < nr_all; i++)
@@ -291,6 +297,7 @@ int main(int argc, char **argv)
 		{ "explain", no_argument, NULL, EXPLAIN },
 		{ "check", no_argument, NULL, CHECK },
 		{ "witnesses", no_argument, NULL, WITNESSES },
+		{ "verbs", no_argument, NULL, VERBS },
 		{ "table", required_argument, NULL, TABLE },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
