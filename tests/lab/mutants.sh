@@ -7,7 +7,7 @@
 
 mutants=$top/tests/mutants
 
-# What a verdict depends on.
+# What a verdict depends on.  Not the runner: try_series tells whether it works.
 mutant_key() # PATCH...
 {
 	local -a patches fragments tests
@@ -19,7 +19,7 @@ mutant_key() # PATCH...
 	{
 		echo "1 $version"
 		sed '/^#/d; /^$/d' "${fragments[@]}"
-		cat "${patches[@]}" "$@" "$top"/tests/litmus/runner/*.[ch] "$top"/tests/conformance/harness/*.[ch]
+		cat "${patches[@]}" "$@"
 		for test in "${tests[@]}"; do
 			cat "$top/tests/litmus/${test#*.}.litmus" || die "no test $test, which a mutant names"
 		done
@@ -112,7 +112,7 @@ verdict_of() # NAME KEY FUNCTION PATCH...; sets verdict
 
 mutants_main()
 {
-	local name verdict survived=0 begin=$SECONDS version p file
+	local name verdict survived=0 begin=$SECONDS version p file runner
 	local -a chosen=()
 
 	[[ ${1-} != -* ]] || usage_error "unknown option $1"
@@ -130,7 +130,8 @@ mutants_main()
 	accelerator
 	mkdir -p "$cache/mutants"
 	lock mutants "runs mutants"
-	verdict_of series "$(mutant_key "${chosen[@]}")-series" try_series "${chosen[@]}"
+	runner=$(cat "$top"/tests/litmus/runner/*.[ch] "$top"/tests/conformance/harness/*.[ch] | sha256sum | cut -c 1-24)
+	verdict_of series "$(mutant_key "${chosen[@]}")-$runner" try_series "${chosen[@]}"
 	for file in "${chosen[@]}"; do
 		name=${file##*/}
 		name=${name%.patch}

@@ -22,7 +22,7 @@
 #include "check.h"
 #include "task.h"
 
-#define ACTORS_MAX 16
+#define ACTORS_MAX 64
 
 enum step_kind {
 	STEP_SYSCALL,
@@ -264,7 +264,8 @@ static void await_answer(struct actor *a, int deadline_ms)
 		if (r < 0 || (task_blocked_ms(a->pid, &watch) < deadline_ms &&
 			      !deadline_over(&by)))
 			continue;
-		task_describe(a->pid, where, sizeof(where));
+		/* or the child that it waits for */
+		task_describe(watch.pid ? watch.pid : a->pid, where, sizeof(where));
 		fail_now("%s: still blocked after %d ms: %s", a->name, deadline_ms,
 			 where);
 	}
