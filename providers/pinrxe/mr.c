@@ -4,29 +4,56 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "pinrxe.h"
 #include "pinrxe-abi.h"
+
+struct pinrxe_mr {
+	struct verbs_mr vmr;
+	void *map; /* of a file, made for this region by pinrxedv_reg_lease_mr(); or NULL */
+	size_t map_length;
+};
+
+static struct pinrxe_mr *to_mr(struct verbs_mr *vmr)
+{
+	return container_of(vmr, struct pinrxe_mr, vmr);
+}
 
 struct ibv_mr *pinrxe_reg_mr(struct ibv_pd *pd, void *addr, size_t length, uint64_t iova,
 			     int access)
 {
 	struct ib_uverbs_reg_mr_resp resp;
-	struct verbs_mr *vmr;
 	struct ibv_reg_mr cmd;
+	struct pinrxe_mr *mr;
 	int err;
 
-	vmr = calloc(1, sizeof(*vmr));
-	if (!vmr)
+	mr = calloc(1, sizeof(*mr));
+	if (!mr)
 		return NULL;
-	err = ibv_cmd_reg_mr(pd, addr, length, iova, access, vmr, &cmd, sizeof(cmd), &resp,
+	err = ibv_cmd_reg_mr(pd, addr, length, iova, access, &mr->vmr, &cmd, sizeof(cmd), &resp,
 			     sizeof(resp));
 	if (err) {
-		free(vmr);
+		free(mr);
 		errno = err;
 		return NULL;
 	}
-	return &vmr->ibv_mr;
+	return &mr->vmr.ibv_mr;
+}
+
+static void drop_mapping(struct pinrxe_mr *mr)
+{
+	if (mr->map)
+		munmap(mr->map, mr->map_length);
+	mr->map = NULL;
+}
+
+void pinrxe_mr_own_mapping(struct ibv_mr *base, void *map, size_t length)
+{
+	struct pinrxe_mr *mr = to_mr(verbs_get_mr(base));
+
+	mr->map = map;
+	mr->map_length = length;
 }
 
 int pinrxe_rereg_mr(struct verbs_mr *vmr, int flags, struct ibv_pd *pd, void *addr,
@@ -34,18 +61,26 @@ int pinrxe_rereg_mr(struct verbs_mr *vmr, int flags, struct ibv_pd *pd, void *ad
 {
 	struct ib_uverbs_rereg_mr_resp resp;
 	struct ibv_rereg_mr cmd;
+	int err;
 
-	return ibv_cmd_rereg_mr(vmr, flags, addr, length, (uintptr_t)addr, access, pd, &cmd,
-				sizeof(cmd), &resp, sizeof(resp));
+	err = ibv_cmd_rereg_mr(vmr, flags, addr, length, (uintptr_t)addr, access, pd, &cmd,
+			       sizeof(cmd), &resp, sizeof(resp));
+	/* the region is of other memory now */
+	if (!err && flags & IBV_REREG_MR_CHANGE_TRANSLATION)
+		drop_mapping(to_mr(vmr));
+	return err;
 }
 
 int pinrxe_dereg_mr(struct verbs_mr *vmr)
 {
+	struct pinrxe_mr *mr = to_mr(vmr);
 	int err = ibv_cmd_dereg_mr(vmr);
 
-	if (!err)
-		free(vmr);
-	return err;
+	if (err)
+		return err;
+	drop_mapping(mr);
+	free(mr);
+	return 0;
 }
 
 struct ibv_mw *pinrxe_alloc_mw(struct ibv_pd *pd, enum ibv_mw_type type)

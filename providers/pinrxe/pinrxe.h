@@ -143,6 +143,7 @@ struct ibv_mr *pinrxe_reg_mr(struct ibv_pd *pd, void *addr, size_t length, uint6
 int pinrxe_rereg_mr(struct verbs_mr *vmr, int flags, struct ibv_pd *pd, void *addr,
 		    size_t length, int access);
 int pinrxe_dereg_mr(struct verbs_mr *vmr);
+void pinrxe_mr_own_mapping(struct ibv_mr *mr, void *map, size_t length);
 struct ibv_mw *pinrxe_alloc_mw(struct ibv_pd *pd, enum ibv_mw_type type);
 int pinrxe_dealloc_mw(struct ibv_mw *mw);
 int pinrxe_bind_mw(struct ibv_qp *qp, struct ibv_mw *mw, struct ibv_mw_bind *bind);

@@ -52,6 +52,19 @@ int pinrxedv_wr_flush(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t remote_addr,
 int pinrxedv_wr_atomic_write(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t remote_addr,
 			     const void *data);
 
+/*
+ * Maps @length bytes of a file from byte @offset, shared and through the description behind
+ * @fd, and registers them. The calling process must hold an exclusive layout lease on that
+ * description; taking and releasing it is the caller's. The mapping goes with the region, in
+ * ibv_dereg_mr(); @fd may be closed before. Nothing needs to be aligned.
+ * Returns NULL with errno, and the log (VERBS_LOG_LEVEL, VERBS_LOG_FILE) tells the file, the
+ * rule and the remedy: EPERM no such lease; EOPNOTSUPP the kernel has no layout leases, or
+ * not a device of pinrxe; EINVAL not a regular file, or the range is not within it; EACCES
+ * write access without a descriptor for it; EBADF; those of mmap(2) and ibv_reg_mr(3).
+ */
+struct ibv_mr *pinrxedv_reg_lease_mr(struct ibv_pd *pd, int fd, uint64_t offset, size_t length,
+				     int access);
+
 #ifdef __cplusplus
 }
 #endif
