@@ -100,7 +100,7 @@ static inline void pinrxe_wqe_local_inv(struct rxe_send_wqe *wqe, uint32_t rkey)
  * request is completed, and after each move it loads ours again: so as long as requests
  * are seen that have not been completed, it is going to look. Seen: two stores, each
  * followed by a load of what the other side stores; the test is wrong if both loads can
- * miss the other's store. Ours cannot pass the fence. The kernel's load is
+ * miss the other's store. Ours is behind an exchange, which nothing passes. The kernel's is
  *  - of a QP at work: behind a spin lock taken since its store, a full barrier on x86;
  *  - of a QP in error, whose requests are flushed in a loop: only behind the lock of the CQ
  *    that was taken before the store. Its store before that one is certain to be visible.
@@ -114,11 +114,13 @@ static inline bool pinrxe_publish_send(struct pinrxe_qp *qp, uint32_t index)
 	uint32_t first = ring->own;
 	uint32_t consumer;
 
-	pinrxe_publish(ring, index);
-	if (likely(!qp->coalesce))
+	if (likely(!qp->coalesce)) {
+		pinrxe_publish(ring, index);
 		return false;
-	atomic_thread_fence(memory_order_seq_cst);
-	consumer = pinrxe_load_index(&ring->buf->consumer_index) & ring->mask;
+	}
+	ring->own = index;
+	atomic_exchange((_Atomic uint32_t *)&ring->buf->producer_index, index);
+	consumer = atomic_load((const _Atomic uint32_t *)&ring->buf->consumer_index) & ring->mask;
 	ring->other = consumer;
 	return ((first - consumer) & ring->mask) >= 2;
 }

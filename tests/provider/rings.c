@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * The provider's rings without a device: this program plays the kernel's side, fairly in
+ * threads of its own (built with ThreadSanitizer: memory order), and unfairly, with garbage in
+ * everything that the kernel could write (built with AddressSanitizer and UBSan). The rings lie
+ * between pages that cannot be accessed.
+ */
+#include <config.h>
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cq.h"
+#include "send.h"
+
+enum { PAGE = 4096, SIZE = 4 * PAGE };
+
+#define CHECK(condition)                                                                       \
+	do {                                                                                   \
+		if (!(condition))                                                              \
+			errx(1, "%s:%d: %s does not hold", __func__, __LINE__, #condition);    \
+	} while (0)
+
+static struct verbs_context context;
+
+/* A ring that the provider could have mapped: as large as fits SIZE. */
+static void make_ring(struct pinrxe_ring *ring, uint32_t shift)
+{
+	uint8_t *area = mmap(NULL, SIZE + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint32_t slots = 1;
+
+	CHECK(area != MAP_FAILED && !mprotect(area + PAGE, SIZE, PROT_READ | PROT_WRITE));
+	while (sizeof(struct rxe_queue_buf) + ((size_t)slots << (shift + 1)) <= SIZE)
+		slots *= 2;
+	*ring = (struct pinrxe_ring){ .buf = (void *)(area + PAGE), .mask = slots - 1,
+				      .shift = shift, .size = SIZE };
+	ring->slots = ring->buf->data;
+	ring->buf->index_mask = ring->mask;
+	ring->buf->log2_elem_size = shift;
+}
+
+static void free_ring(struct pinrxe_ring *ring)
+{
+	munmap((uint8_t *)ring->buf - PAGE, SIZE + 2 * PAGE);
+}
+
+static void make_qp(struct pinrxe_qp *qp, enum ibv_qp_type type)
+{
+	*qp = (struct pinrxe_qp){ .opcodes = PINRXE_RC_OPCODES, .max_sge = 3, .max_inline = 48,
+				  .ud = type == IBV_QPT_UD };
+	qp->simple = qp->ud ? 0 : PINRXE_SIMPLE_OPCODES;
+	qp->rq.max_sge = 3;
+	qp->vqp.qp.context = &context.context;
+	qp->vqp.qp.state = IBV_QPS_RTS;
+	make_ring(&qp->sq, 8);
+	make_ring(&qp->rq.ring, 7);
+}
+
+static void free_qp(struct pinrxe_qp *qp)
+{
+	free_ring(&qp->sq);
+	free_ring(&qp->rq.ring);
+}
+
+/* --- unfair */
+
+static uint32_t any(void)
+{
+	static uint64_t state = 88172645463325252;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	switch (state >> 60) {
+	case 0:
+		return 0;
+	case 1:
+		return UINT32_MAX;
+	case 2:
+	case 3:
+		return (state >> 20) % 64;
+	default:
+		return state >> 20;
+	}
+}
+
+static void corrupt(struct pinrxe_ring *ring)
+{
+	ring->buf->producer_index = any();
+	ring->buf->consumer_index = any();
+	ring->buf->index_mask = any();
+	ring->buf->log2_elem_size = any();
+	ring->slots[any() % (SIZE - sizeof(struct rxe_queue_buf))] = any();
+}
+
+static void hostile_geometry(void)
+{
+	/* what pinrxe_ring_map() accepts must be a ring that lies in its mapping */
+	char name[] = "/tmp/ring.XXXXXX";
+	int fd = mkstemp(name), accepted = 0;
+	struct mminfo info = { .size = SIZE };
+	struct rxe_queue_buf *buf;
+	struct pinrxe_ring ring;
+
+	CHECK(fd >= 0 && !unlink(name) && !ftruncate(fd, SIZE));
+	buf = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	for (int i = 0; i < 20000; i++) {
+		buf->log2_elem_size = i % 2 ? any() : any() % 16;
+		buf->index_mask = i % 3 ? any() : (UINT32_C(1) << any() % 12) - 1;
+		if (pinrxe_ring_map(&ring, fd, &info, 48))
+			continue;
+		accepted++;
+		CHECK((UINT32_C(1) << ring.shift) >= 48);
+		CHECK((uint8_t *)pinrxe_slot(&ring, ring.mask) + (UINT32_C(1) << ring.shift) <=
+		      (uint8_t *)ring.buf + SIZE);
+		pinrxe_ring_unmap(&ring);
+	}
+	CHECK(accepted > 100);
+	info.size = 100; /* smaller than the header */
+	CHECK(pinrxe_ring_map(&ring, fd, &info, 48) == EINVAL);
+	munmap(buf, SIZE);
+	close(fd);
+}
+
+static void hostile_completions(void)
+{
+	struct pinrxe_cq cq = {};
+	struct ibv_wc wc[70];
+
+	make_ring(&cq.ring, 6);
+	pinrxe_fill_cq_ex(&cq, IBV_WC_STANDARD_FLAGS);
+	for (int i = 0; i < 50000; i++) {
+		struct ibv_poll_cq_attr attr = {};
+
+		corrupt(&cq.ring);
+		CHECK(pinrxe_poll_cq(&cq.vcq.cq, any() % 70, wc) <= 70);
+		pinrxe_cq_clean(&cq, any() % 4);
+		if (ibv_start_poll(&cq.vcq.cq_ex, &attr))
+			continue;
+		for (int n = any() % 5; n; n--) {
+			corrupt(&cq.ring);
+			ibv_wc_read_byte_len(&cq.vcq.cq_ex);
+			if (ibv_next_poll(&cq.vcq.cq_ex))
+				break;
+		}
+		ibv_end_poll(&cq.vcq.cq_ex);
+		CHECK(cq.ring.own <= cq.ring.mask);
+	}
+	free_ring(&cq.ring);
+}
+
+static void hostile_requests(void)
+{
+	struct ibv_sge sge[4] = {};
+	char data[64] = "";
+	struct pinrxe_qp qp;
+
+	make_qp(&qp, IBV_QPT_RC);
+	pinrxe_fill_qp_ex(&qp, IBV_QP_EX_WITH_RDMA_WRITE);
+	for (int i = 0; i < 50000; i++) {
+		struct ibv_send_wr wr[3], *bad;
+		struct ibv_recv_wr recv = { .sg_list = sge, .num_sge = any() }, *bad_recv;
+
+		corrupt(&qp.sq);
+		corrupt(&qp.rq.ring);
+		for (int j = 0; j < 4; j++)
+			sge[j] = (struct ibv_sge){ (uintptr_t)data, any(), any() };
+		memset(wr, 0, sizeof(wr));
+		for (int j = 0; j < 3; j++) {
+			wr[j].sg_list = sge;
+			wr[j].num_sge = any();
+			wr[j].opcode = any() % 18;
+			/* inline data are read: lengths within the buffer, or too long at once */
+			wr[j].send_flags = any() & ~IBV_SEND_INLINE;
+			if (any() % 4 == 0) {
+				wr[j].send_flags |= IBV_SEND_INLINE;
+				sge[0].length = any() % 64;
+			}
+			wr[j].next = j < 2 ? &wr[j + 1] : NULL;
+			/* needs an object */
+			if (wr[j].opcode == IBV_WR_BIND_MW)
+				wr[j].opcode = IBV_WR_SEND;
+		}
+		if (wr[0].send_flags & IBV_SEND_INLINE)
+			sge[1].length = sge[2].length = sge[3].length = UINT32_MAX;
+		pinrxe_post_send(&qp.vqp.qp, wr, &bad);
+		pinrxe_post_recv(&qp.vqp.qp, &recv, &bad_recv);
+		ibv_wr_start(&qp.vqp.qp_ex);
+		for (int n = any() % 80; n; n--) {
+			ibv_wr_rdma_write(&qp.vqp.qp_ex, any(), any());
+			if (n % 2)
+				ibv_wr_set_sge(&qp.vqp.qp_ex, any(), any(), any());
+			else
+				ibv_wr_set_inline_data(&qp.vqp.qp_ex, data, any() % 64);
+		}
+		ibv_wr_complete(&qp.vqp.qp_ex);
+		CHECK(qp.sq.own <= qp.sq.mask && qp.rq.ring.own <= qp.rq.ring.mask);
+	}
+	free_qp(&qp);
+}
+
+/* --- fair: threads on both sides */
+
+enum { TOTAL = 40000 };
+
+struct game {
+	struct pinrxe_cq cq;
+	struct pinrxe_qp qp;
+	atomic_uint taken;
+	atomic_bool seen[TOTAL];
+};
+
+/* The kernel's side of a CQ, as it is written there: smp_load_acquire, smp_store_release. */
+static void *complete(void *arg)
+{
+	struct game *g = arg;
+	struct pinrxe_ring *ring = &g->cq.ring;
+	uint32_t producer = 0, next;
+
+	for (uint32_t i = 0; i < TOTAL; i++) {
+		struct ib_uverbs_wc *wc = (void *)(ring->slots + ((size_t)producer << ring->shift));
+
+		next = (producer + 1) & ring->mask;
+		while (next == __atomic_load_n(&ring->buf->consumer_index, __ATOMIC_ACQUIRE))
+			sched_yield();
+		wc->wr_id = i;
+		wc->byte_len = ~i;
+		producer = next;
+		__atomic_store_n(&ring->buf->producer_index, producer, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void take(struct game *g, uint64_t wr_id, uint32_t byte_len)
+{
+	CHECK(wr_id < TOTAL && byte_len == ~(uint32_t)wr_id);
+	CHECK(!atomic_exchange(&g->seen[wr_id], true));
+	g->taken++;
+}
+
+static void *poll_plain(void *arg)
+{
+	struct game *g = arg;
+	struct ibv_wc wc[7];
+	int n;
+
+	while (g->taken < TOTAL) {
+		n = pinrxe_poll_cq(&g->cq.vcq.cq, 7, wc);
+		for (int i = 0; i < n; i++)
+			take(g, wc[i].wr_id, wc[i].byte_len);
+	}
+	return NULL;
+}
+
+static void *poll_extended(void *arg)
+{
+	struct game *g = arg;
+	struct ibv_cq_ex *cq = &g->cq.vcq.cq_ex;
+	struct ibv_poll_cq_attr attr = {};
+
+	while (g->taken < TOTAL) {
+		if (ibv_start_poll(cq, &attr))
+			continue;
+		do
+			take(g, cq->wr_id, ibv_wc_read_byte_len(cq));
+		while (!ibv_next_poll(cq));
+		ibv_end_poll(cq);
+	}
+	return NULL;
+}
+
+static void completions_between_threads(void)
+{
+	static struct game g;
+	pthread_t threads[4];
+
+	make_ring(&g.cq.ring, 6);
+	pinrxe_fill_cq_ex(&g.cq, IBV_WC_STANDARD_FLAGS);
+	CHECK(!pthread_create(&threads[0], NULL, complete, &g));
+	CHECK(!pthread_create(&threads[1], NULL, poll_plain, &g));
+	CHECK(!pthread_create(&threads[2], NULL, poll_plain, &g));
+	CHECK(!pthread_create(&threads[3], NULL, poll_extended, &g));
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	CHECK(g.taken == TOTAL);
+	free_ring(&g.cq.ring);
+}
+
+static void *post(void *arg)
+{
+	struct game *g = arg;
+	struct ibv_sge sge = { .length = 8 };
+	struct ibv_send_wr wr = { .sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_RDMA_WRITE };
+	struct ibv_send_wr *bad;
+
+	for (int i = 0; i < TOTAL / 4;) {
+		sge.addr = i;
+		wr.wr_id = ~(uint64_t)i;
+		if (!pinrxe_post_send(&g->qp.vqp.qp, &wr, &bad))
+			i++;
+		else
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void *consume(void *arg)
+{
+	struct game *g = arg;
+	struct pinrxe_ring *ring = &g->qp.sq;
+	uint32_t consumer = 0;
+
+	while (g->taken < 2 * (TOTAL / 4)) {
+		struct rxe_send_wqe *wqe = (void *)(ring->slots + ((size_t)consumer << ring->shift));
+
+		if (consumer == __atomic_load_n(&ring->buf->producer_index, __ATOMIC_ACQUIRE)) {
+			sched_yield();
+			continue;
+		}
+		CHECK(wqe->wr.wr_id == ~wqe->dma.sge[0].addr && wqe->dma.resid == 8);
+		/* as the kernel does with an entry */
+		wqe->dma.resid = 0;
+		wqe->state = 3;
+		g->taken++;
+		consumer = (consumer + 1) & ring->mask;
+		__atomic_store_n(&ring->buf->consumer_index, consumer, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void requests_between_threads(void)
+{
+	static struct game g;
+	pthread_t threads[3];
+
+	make_qp(&g.qp, IBV_QPT_RC);
+	CHECK(!pthread_create(&threads[0], NULL, consume, &g));
+	CHECK(!pthread_create(&threads[1], NULL, post, &g));
+	CHECK(!pthread_create(&threads[2], NULL, post, &g));
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	CHECK(g.taken == 2 * (TOTAL / 4));
+	free_qp(&g.qp);
+}
+
+int main(int argc, char **argv)
+{
+	bool threads = argc > 1 && !strcmp(argv[1], "threads");
+
+	/* doorbells */
+	context.context.cmd_fd = open("/dev/null", O_WRONLY);
+	if (threads) {
+		completions_between_threads();
+		requests_between_threads();
+		return 0;
+	}
+	hostile_geometry();
+	hostile_completions();
+	hostile_requests();
+	return 0;
+}
