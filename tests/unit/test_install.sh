@@ -23,7 +23,27 @@ for compiler in "$CC -x c" "$CXX -x c++"; do
 	LD_LIBRARY_PATH=$library "$root/program"
 	echo "ok: $compiler"
 done
+
+# CMake: the folder can be anywhere.
+mkdir "$root/stranger"
+cat >"$root/stranger/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.25)
+project(stranger LANGUAGES C)
+find_package(pinverbs 1.0 REQUIRED)
+add_executable(stranger ${SOURCE}/tests/unit/installed.c)
+target_link_libraries(stranger PRIVATE pinverbs::pinverbs)
+END
+"$CMAKE" -S "$root/stranger" -B "$root/stranger/build" -DCMAKE_PREFIX_PATH="$root" \
+	-DSOURCE="$SOURCE" -DCMAKE_C_COMPILER="$CC" -DCMAKE_C_FLAGS="${FLAGS:-}" >"$root/log"
+"$CMAKE" --build "$root/stranger/build" >"$root/log" || { cat "$root/log"; exit 1; }
+"$root/stranger/build/stranger"
+echo "ok: find_package"
+
+# DESTDIR, as packagers use it
+DESTDIR=$root/staged "$CMAKE" --install "$BUILD" >"$root/log"
+[ "$(find "$root/staged" -name libpinverbs.so.1)" ]
+
 readelf -d "$root/program" | grep -q 'NEEDED.*\[libpinverbs.so.1\]'
-for page in man3/pinv_reg_file_mr.3 man7/pinverbs.7; do
+for page in man3/pinv_reg_file_mr.3 man7/pinverbs.7 man8/lspins.8; do
 	[ -f "$root/share/man/$page" ] || { echo "not installed: $page"; exit 1; }
 done

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-# The library's symbols, the version map, the header and the man pages name the same calls.
+# The library's symbols, the version map, the header, the man pages and Debian's symbols file name
+# the same calls.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,8 +20,11 @@ done | sort >"$work/pages"
 # Calls with a prototype in the SYNOPSIS of a page.
 sed -n 's/^\.BI "[a-z].*[ *]\(pinv_[a-z_]*\)(.*/\1/p' "$SOURCE"/man/*.3 | sort >"$work/synopses"
 
+sed -n 's/^ \(pinv_[a-z_]*\)@PINVERBS_1\.0 .*/\1/p' "$SOURCE/debian/libpinverbs1.symbols" |
+	sort >"$work/debian"
+
 [ -s "$work/map" ] || { echo "no symbols in the map"; exit 1; }
-for other in library header pages synopses; do
+for other in library header pages synopses debian; do
 	if ! diff -u "$work/map" "$work/$other"; then
 		echo "the version map and the $other differ"
 		status=1
