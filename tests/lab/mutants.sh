@@ -31,7 +31,7 @@ build_mutant() # [PATCH]; sets image
 {
 	local tree=$cache/build/mutants log=$cache/build/mutants.log
 	local -a patches fragments
-	local pristine build_log
+	local pristine
 
 	unpack_source
 	need_space 700 "$cache" "the mutants' kernel"
@@ -39,10 +39,10 @@ build_mutant() # [PATCH]; sets image
 	patches+=("$@")
 	fragments mutants
 	update_tree "$tree"
-	configure "$tree" "$log" "${fragments[@]}"
-	exec {build_log}>>"$log"
-	compile "$tree" "$log" mutant
-	exec {build_log}>&-
+	progress "building $name"
+	cat "${fragments[@]}" | cmp -s - "$tree/.pinverbs.config" || configure "$tree" "$log" "${fragments[@]}"
+	await make -C "$tree" "-j$jobs" bzImage >"$log" 2>&1 || build_failed "$log"
+	clear_progress
 	image=$tree/arch/x86/boot/bzImage
 	disks
 }
@@ -54,7 +54,7 @@ passing() # TEST...; sets passed_tests
 
 	guest_defaults
 	flavour=mutant limit=240
-	progress "running $* on $name"
+	progress "running $# tests on $name"
 	boot "$top/build/tests/litmus/litmus" "$@" >"$log/tap" 2>"$log/stderr"
 	clear_progress
 	passed_tests=()

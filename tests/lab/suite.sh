@@ -221,9 +221,10 @@ log_result() # NAME
 	fi
 }
 
-# A line for the rule table.
+# A line for the rule table.  The name of a litmus test begins with the file system.
 rule_result() # NAME VERDICT; wants fs and rule of tap_results
 {
+	[[ $1 != *.* ]] || fs=${1%%.*}
 	printf '%s\t%s\t%s\t%s\t%s\n' "$flavour" "$fs" "$1" "${rule[$1]}" "$2" >>"$log/rules"
 }
 
@@ -296,18 +297,19 @@ conformance_task() # FLAVOUR FS
 	log_result "$prefix"
 }
 
-litmus_task() # FLAVOUR FS
+litmus_task() # FLAVOUR xfs|ext4|hosts2
 {
 	local prefix=$1.litmus list=$suite/litmus.$1.$2 status
 	local -a names
 
 	guest_defaults
 	flavour=$1 image=${images[$1]} limit=900
+	[[ $2 != hosts2 ]] || hosts=2
 	mapfile -t names < <(cut -f 1 "$list")
-	boot "$top/build/tests/litmus/litmus" --dir "/mnt/$2" --junit "$PINVERBS_OUT/junit.xml" \
-		"${names[@]}" >"$log/tap" 2>"$log/stderr"
+	boot "$top/build/tests/litmus/litmus" --junit "$PINVERBS_OUT/junit.xml" "${names[@]}" \
+		>"$log/tap" 2>"$log/stderr"
 	status=$?
-	tap_results "$prefix" "$2" "$log/tap" "$list"
+	tap_results "$prefix" "" "$log/tap" "$list"
 	if [[ $failed ]] || ((status > 1)); then
 		{ echo "status $status" && tail -n 5 "$log/stderr"; } | fail "$prefix.$2.guest"
 	fi
@@ -371,18 +373,19 @@ plan_conformance()
 
 plan_litmus()
 {
-	local name rules expect tags flavour fs
+	local name rules expect tags flavour part
 
-	for fs in xfs ext4; do
-		"$top/build/tests/litmus/litmus" --list "$fs.*" >"$suite/litmus.$fs" ||
-			die "litmus --list failed"
-		for flavour in test stock; do
-			while IFS=$'\t' read -r name rules expect tags; do
-				! selected "$flavour.litmus.$name" "$rules,$tags" ||
-					printf '%s\t%s\t%s\n' "$name" "$rules" "$expect"
-			done <"$suite/litmus.$fs" >"$suite/litmus.$flavour.$fs"
-			[[ -s $suite/litmus.$flavour.$fs ]] || continue
-			task "$flavour.litmus.$fs" litmus_task "$flavour" "$fs"
+	"$top/build/tests/litmus/litmus" --list >"$suite/litmus" || die "litmus --list failed"
+	for flavour in test stock; do
+		while IFS=$'\t' read -r name rules expect tags; do
+			selected "$flavour.litmus.$name" "$rules,$tags" || continue
+			part=${name%%.*}
+			[[ ,$tags, != *,two-guests,* ]] || part=hosts2
+			printf '%s\t%s\t%s\n' "$name" "$rules" "$expect" >>"$suite/litmus.$flavour.$part"
+		done <"$suite/litmus"
+		for part in xfs ext4 hosts2; do
+			[[ -s $suite/litmus.$flavour.$part ]] || continue
+			task "$flavour.litmus.$part" litmus_task "$flavour" "$part"
 			images[$flavour]=wanted
 		done
 	done

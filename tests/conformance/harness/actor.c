@@ -187,7 +187,7 @@ static long do_step(struct step *s, int *sock, int fd)
 	}
 }
 
-static _Noreturn void serve(int sock)
+void actor_serve(int sock)
 {
 	static struct step s;
 	int fd;
@@ -211,7 +211,7 @@ bool actor_main(int argc, char **argv)
 		return false;
 	fcntl(atoi(argv[2]), F_SETFD, FD_CLOEXEC);
 	msg_send(atoi(argv[2]), &started, STEP_HEAD, -1);
-	serve(atoi(argv[2]));
+	actor_serve(atoi(argv[2]));
 }
 
 /* ---- the director's side ---- */
@@ -311,7 +311,7 @@ static void socket_pair(int sv[2])
 		broken("socketpair: %s", errno_name(errno));
 }
 
-static struct actor *actor_new(const char *name, pid_t pid, int sock)
+struct actor *actor_adopt(const char *name, pid_t pid, int sock)
 {
 	struct actor *a = &actors[nr_actors];
 
@@ -347,10 +347,10 @@ struct actor *actor_start(const char *name)
 			close(actors[i].pidfd);
 		}
 		close(sv[0]);
-		serve(sv[1]);
+		actor_serve(sv[1]);
 	}
 	close(sv[1]);
-	return actor_new(name, pid, sv[0]);
+	return actor_adopt(name, pid, sv[0]);
 }
 
 struct actor *actor_start_exec(const char *name)
@@ -376,7 +376,7 @@ struct actor *actor_fork(struct actor *parent, const char *name)
 	pid = step_do(parent, s, sv[1]);
 	if (pid < 0)
 		broken("%s: fork: %s", parent->name, errno_name((int)-pid));
-	a = actor_new(name, (pid_t)pid, sv[0]);
+	a = actor_adopt(name, (pid_t)pid, sv[0]);
 	a->busy = true; /* the child answers the fork, too */
 	step_result(a, s, STEP_DEADLINE_MS);
 	return a;

@@ -57,6 +57,11 @@ struct actor *
 actor_start_exec(const char *name); /* the same, then a fresh image by exec */
 struct actor *actor_fork(struct actor *parent, const char *name);
 
+/* Does steps that come over the socket, until it ends. */
+_Noreturn void actor_serve(int sock);
+/* Makes an actor of a process that does so at the other end of sock. */
+struct actor *actor_adopt(const char *name, pid_t pid, int sock);
+
 /* Replaces the actor's image; descriptors without FD_CLOEXEC stay at their numbers. */
 long actor_exec(struct actor *a);
 

@@ -126,11 +126,13 @@ DO(store_halves)
 
 const struct verb direct_verbs[] = {
 	{ "direct-flow", "FD into MAP", K_NONE, do_direct_flow,
-	  "keeps reading content 1 of $1 with direct I/O into the first half of each page of $2", 0,
-	  NULL },
+	  "keeps reading content 1 of $1 with direct I/O into the first half of each "
+	  "page of $2",
+	  0, NULL },
 	{ "direct-settle", "", K_NONE, do_direct_settle,
 	  "stops reading with direct I/O; all of it was right", 0, NULL },
 	{ "store-halves", "MAP content N", K_NONE, do_store_halves,
-	  "stores content $2 to the second half of each page of the mapping $1", 0, NULL },
+	  "stores content $2 to the second half of each page of the mapping $1", 0,
+	  NULL },
 	{ NULL, NULL, K_NONE, NULL, NULL, 0, NULL },
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* Steps with processes: fork, exec, ends, passing descriptors, users, programs. */
 #include <linux/capability.h>
+#include <signal.h>
 
 #include "do.h"
 
@@ -63,6 +64,43 @@ DO(run)
 	return a_run(a, argv);
 }
 
+/* ---- signals of a broken lease: an actor ignores them unless it counts ---- */
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int nr)
+{
+	(void)nr;
+	signals++;
+}
+
+static long start_counting(void *buf, size_t size)
+{
+	struct sigaction act = { .sa_handler = count_signal, .sa_flags = SA_RESTART };
+
+	(void)buf;
+	(void)size;
+	signals = 0;
+	return sigaction(SIGIO, &act, NULL) ? -errno : 0;
+}
+
+static long get_count(void *buf, size_t size)
+{
+	(void)buf;
+	(void)size;
+	return signals;
+}
+
+DO(count_signals)
+{
+	return actor_call(a, start_counting, NULL, 0);
+}
+
+DO(signals)
+{
+	return actor_call(a, get_count, NULL, 0);
+}
+
 const struct verb task_verbs[] = {
 	{ "fork", "", K_ACTOR, do_fork, "forks $=", 0, NULL },
 	{ "exec", "", K_NONE, do_exec, "executes a fresh program", 0, NULL },
@@ -73,6 +111,9 @@ const struct verb task_verbs[] = {
 	  0, NULL },
 	{ "become", "N [with-CAP_LEASE|plainly]", K_NONE, do_become,
 	  "becomes user $1{, $2}", 0, NULL },
+	{ "count-signals", "", K_NONE, do_count_signals, "counts SIGIO from now on", 0,
+	  NULL },
+	{ "signals", "", K_NONE, do_signals, "says how many SIGIO it got", 0, NULL },
 	{ "run", "WORDS", K_NONE, do_run, "runs $1", 0, NULL },
 	{ NULL, NULL, K_NONE, NULL, NULL, 0, NULL },
 };

@@ -16,6 +16,7 @@
 #include "check.h"
 #include "files.h"
 #include "kmsg.h"
+#include "remote.h"
 #include "report.h"
 #include "verbs.h"
 
@@ -72,12 +73,33 @@ static bool in_list(char *const *list, const char *word)
 	return false;
 }
 
-/* A pattern is a rule, a tag, a test's name (with or without file system), part of one, or a glob. */
-static bool matches(const struct litmus *l, enum fs fs, const char *pattern)
+static const char *full_name(const struct litmus *l, enum fs fs)
 {
-	char name[96];
+	static char name[96];
 
 	snprintf(name, sizeof(name), "%s.%s", fs_names[fs], l->name);
+	return name;
+}
+
+static bool is_full_name(const char *text)
+{
+	unsigned int i, fs;
+
+	for (i = 0; i < nr_all; i++)
+		for (fs = 0; fs < FS_COUNT; fs++)
+			if (!strcmp(full_name(all[i], fs), text))
+				return true;
+	return false;
+}
+
+/* A pattern is a test's name, a rule, a tag, a part of a name, or a shell pattern for one. */
+static bool matches(const struct litmus *l, enum fs fs, const char *pattern)
+{
+	bool exact = is_full_name(pattern);
+	const char *name = full_name(l, fs);
+
+	if (exact)
+		return !strcmp(name, pattern);
 	return in_list(l->rules, pattern) || in_list(l->tags, pattern) ||
 	       strstr(name, pattern) || !fnmatch(pattern, name, 0);
 }
@@ -162,6 +184,11 @@ static bool run_tests(char *const *patterns)
 		return bail_out("CUnit", "no memory");
 	report_plan(add_tests(patterns));
 	verbs_preload();
+	if (getenv("PINVERBS_PEER")) {
+		err = remote_attach(getenv("PINVERBS_PEER"));
+		if (err)
+			return bail_out("the second guest", errno_name(-err));
+	}
 	CU_run_all_tests();
 	good = report_end();
 	CU_cleanup_registry();
@@ -303,7 +330,7 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	enum mode mode = RUN;
-	const char *file = NULL;
+	const char *file = NULL, *junit = NULL;
 	bool any_dir = false;
 	int opt;
 
@@ -315,10 +342,7 @@ int main(int argc, char **argv)
 				return 2;
 			any_dir = true;
 		} else if (opt == 'j') {
-			if (!report_junit(optarg)) {
-				perror(optarg);
-				return 2;
-			}
+			junit = optarg;
 		} else if (opt == 'T') {
 			run.trace = true;
 		} else if (opt == 'h' || opt == '?') {
@@ -329,8 +353,18 @@ int main(int argc, char **argv)
 			file = optarg;
 		}
 	}
+	/* The second guest only has actors for the first. */
+	if (mode == RUN && getenv("PINVERBS_PEER") &&
+	    strcmp(getenv("PINVERBS_HOST") ?: "0", "0")) {
+		verbs_preload();
+		return remote_agent();
+	}
 	if (mode == RUN && !any_dir && !(add_dir("/mnt/xfs") && add_dir("/mnt/ext4")))
 		return 2;
+	if (junit && !report_junit(junit)) {
+		perror(junit);
+		return 2;
+	}
 	if (mode == LIST && !any_dir)
 		dirs[FS_XFS] = dirs[FS_EXT4] = "";
 	return act(mode, file, argv + optind) ? 0 : 1;

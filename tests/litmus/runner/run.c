@@ -9,6 +9,7 @@
 
 #include "do.h"
 #include "need.h"
+#include "remote.h"
 
 static struct timespec began;
 static char seen_text[20000]; /* what a look saw instead */
@@ -286,17 +287,23 @@ static void set_up(struct run *r)
 		make_content(f);
 	for (n = r->litmus->names; n; n = n->next)
 		if (n->kind == K_ACTOR && !n->owner)
-			n->actor = actor_start(n->text);
+			n->actor = n->remote ? actor_start_remote(n->text,
+								  getenv("PINVERBS_PEER"))
+					     : actor_start(n->text);
 }
 
 void litmus_run(struct run *r)
 {
+	struct name *n;
 	struct step *s;
 	bool good = true;
 	int i;
 
 	for (i = 0; r->litmus->needs[i]; i++)
 		need(r->litmus->needs[i]);
+	for (n = r->litmus->names; n; n = n->next)
+		if (n->remote)
+			need("second-guest");
 	clock_gettime(CLOCK_MONOTONIC, &began);
 	set_up(r);
 	for (s = r->litmus->steps; s && good; s = s->next) {

@@ -4,7 +4,8 @@
 
 const struct verb *const verb_tables[] = { file_verbs,   block_verbs, lease_verbs,
 					   memory_verbs, rdma_verbs,  task_verbs,
-					   mount_verbs,  look_verbs,  direct_verbs, NULL };
+					   mount_verbs,  look_verbs,  direct_verbs,
+					   NULL };
 
 const struct verb *verb_find(const char *name, bool look)
 {
