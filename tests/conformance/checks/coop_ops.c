@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* L3: which operations recall cooperative leases, and what is tested again after the wait. */
+#include <errno.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+
+#include "coop.h"
+#include "layout.h"
+
+/* ---- an operation that goes on while the director does something else ---- */
+
+/* A second process of the director gives the steps to the actor, which is its alone until then. */
+static int op_begin(const struct layout_op *op, struct actor *a, const char *path,
+		    const char *other)
+{
+	int ends[2];
+	pid_t pid;
+	long ret;
+
+	if (pipe2(ends, O_CLOEXEC))
+		broken("pipe: %s", errno_name(errno));
+	pid = fork();
+	if (pid < 0)
+		broken("fork: %s", errno_name(errno));
+	if (!pid) {
+		ret = op->run(a, path, other);
+		if (write(ends[1], &ret, sizeof(ret)) != sizeof(ret))
+			_exit(1);
+		_exit(0);
+	}
+	report_process(pid);
+	close(ends[1]);
+	return ends[0];
+}
+
+static long op_end(int end)
+{
+	struct pollfd p = { .fd = end, .events = POLLIN };
+	long ret = -ETIMEDOUT;
+
+	if (poll(&p, 1, STEP_DEADLINE_MS) == 1 &&
+	    read(end, &ret, sizeof(ret)) != sizeof(ret))
+		ret = -EPIPE;
+	close(end);
+	return ret;
+}
+
+/* ---- every layout change ---- */
+
+static bool always_refused(const struct layout_op *op)
+{
+	long ret = op->run(actor_start("prober"), make_file("probe", SCENE_SIZE),
+			   make_file("probe-other", SCENE_SIZE));
+
+	return ret == -EOPNOTSUPP || ret == -ENOTTY;
+}
+
+static void waits_for_release(const struct layout_op *op)
+{
+	struct scene s = scene_cooperative();
+	const char *other = make_file("other", SCENE_SIZE);
+	struct actor *b = actor_start("breaker"), *c = actor_start("C");
+	struct file_state before;
+	long fd;
+	int end;
+
+	if (always_refused(op))
+		skip("%s: not on a DAX file of %s", op->name, fs_name(s.path));
+	set_for_check("/proc/sys/fs/lease-break-time", "0");
+	fd = must(a_open(c, s.path, O_RDWR));
+	file_set_capability(s.path);
+	file_state(s.path, &before);
+	end = op_begin(op, b, s.path, other);
+	expect_recalled(&s);
+	expect_unchanged(s.path, &before, op->name);
+	/*
+	 * No inode lock is held: this takes it, shared.  A write would as well, but
+	 * SWAPEXT wants the times to be those that its caller has seen.
+	 */
+	expect(0, a_pread_check(c, fd, 0, PAGE, FILE_SEED));
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect_result(__FILE__, __LINE__, op->name, 0, op_end(end));
+}
+
+#define RECALLED_BY(op)                             \
+	CHECK(l3_##op##_waits, "L3,T1", STOCK_FAIL) \
+	{                                           \
+		waits_for_release(&op_##op);        \
+	}
+
+RECALLED_BY(truncate)
+RECALLED_BY(truncate_to_zero)
+RECALLED_BY(ftruncate)
+RECALLED_BY(open_truncate)
+RECALLED_BY(punch_hole)
+RECALLED_BY(zero_range)
+RECALLED_BY(zero_range_keep_size)
+RECALLED_BY(collapse_range)
+RECALLED_BY(insert_range)
+RECALLED_BY(madvise_remove)
+RECALLED_BY(uring_ftruncate)
+RECALLED_BY(uring_fallocate)
+RECALLED_BY(clone_from)
+RECALLED_BY(clone_to)
+RECALLED_BY(clone_range_from)
+RECALLED_BY(clone_range_to)
+RECALLED_BY(dedupe_from)
+RECALLED_BY(dedupe_to)
+RECALLED_BY(swap_extents_target)
+RECALLED_BY(swap_extents_donor)
+
+CHECK(l3_leases_on_both_files, "L3", STOCK_FAIL)
+{
+	struct scene s = scene_cooperative(), t = s;
+	struct actor *b = actor_start("breaker");
+	int end;
+
+	t.path = make_file("other", SCENE_SIZE);
+	if (always_refused(&op_clone_from))
+		skip("file system without reflink: no operation over two files");
+	t.holder = actor_start("holder of the other");
+	must(a_block_signal(t.holder, SIGIO));
+	t.fd = must(a_open(t.holder, t.path, O_RDWR));
+	must(a_setlease(t.holder, t.fd, F_LAYOUT));
+
+	end = op_begin(&op_clone_from, b, s.path, t.path);
+	/* Both know at once, whatever the order. */
+	expect_recalled(&s);
+	expect_recalled(&t);
+	expect(0, a_setlease(t.holder, t.fd, F_LAYOUT | F_UNLCK));
+	expect(EAGAIN, a_setlease(t.holder, t.fd, F_LAYOUT));
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, op_end(end));
+}
+
+CHECK(l3_other_operations_recall_nothing, "L3,T3", STOCK_FAIL)
+{
+	struct scene s = scene_cooperative();
+	struct actor *b = actor_start("B");
+	const char *link = in_dir("link");
+	long fd, addr;
+
+	set_for_check("/proc/sys/fs/lease-break-time", "0");
+	fd = must(a_open(b, s.path, O_RDWR));
+	expect(0, a_pread_check(b, fd, 0, PAGE, FILE_SEED));
+	expect(0, a_pwrite(b, fd, 0, PAGE, FILE_SEED));
+	expect(0, a_pwrite(b, fd, s.size, PAGE, FILE_SEED));
+	expect(0, a_ftruncate(b, fd, 2 * s.size));
+	expect(0, a_ftruncate(b, fd, 2 * s.size));
+	expect(0, a_pwrite(b, fd, s.size + 4 * PAGE, PAGE, FILE_SEED));
+	expect(0, a_fallocate(b, fd, 0, 0, 3 * s.size));
+	expect(0, a_fallocate(b, fd, FALLOC_FL_KEEP_SIZE, 0, 4 * s.size));
+	expect(0, a_fallocate(b, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      3 * s.size, s.size));
+	addr = must(a_mmap_shared(b, fd, s.size));
+	expect(0, a_mem_write(b, (uint64_t)addr, PAGE, FILE_SEED, 0));
+	expect(0, a_msync(b, addr, s.size));
+	expect(0, a_fsync(b, fd));
+	expect(0, a_chmod(b, s.path, 0600));
+	expect(0, a_link(b, s.path, link));
+	expect(0, a_unlink(b, link));
+	expect_not_recalled(&s);
+}
+
+/* ---- what is tested again ---- */
+
+static long set_flag(struct actor *a, long fd, int flag, bool on)
+{
+	int flags = 0;
+
+	must(SYS(a, SYS_ioctl, V(fd), V(FS_IOC_GETFLAGS), OUT(&flags, sizeof(flags))));
+	flags = on ? flags | flag : flags & ~flag;
+	return SYS(a, SYS_ioctl, V(fd), V(FS_IOC_SETFLAGS), IN(&flags, sizeof(flags)));
+}
+
+static void refused_after_the_wait(const struct layout_op *op, int flag)
+{
+	struct scene s = scene_cooperative();
+	struct actor *b = actor_start("breaker");
+	int end;
+
+	end = op_begin(op, b, s.path, NULL);
+	expect_recalled(&s);
+	require(0, set_flag(s.holder, s.fd, flag, true));
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect_result(__FILE__, __LINE__, op->name, EPERM, op_end(end));
+	/* In any case, or the file could not be removed. */
+	expect(0, set_flag(s.holder, s.fd, flag, false));
+	expect_true(file_has_pattern(s.path, 0, SCENE_SIZE, FILE_SEED), "%s: changed",
+		    op->name);
+}
+
+CHECK(l3_truncate_of_what_became_immutable, "L3", STOCK_FAIL)
+{
+	refused_after_the_wait(&op_truncate, FS_IMMUTABLE_FL);
+}
+
+CHECK(l3_ftruncate_of_what_became_immutable, "L3", STOCK_FAIL)
+{
+	refused_after_the_wait(&op_ftruncate, FS_IMMUTABLE_FL);
+}
+
+CHECK(l3_fallocate_of_what_became_immutable, "L3", STOCK_FAIL)
+{
+	refused_after_the_wait(&op_punch_hole, FS_IMMUTABLE_FL);
+}
+
+CHECK(l3_truncate_of_what_became_append_only, "L3", STOCK_FAIL)
+{
+	refused_after_the_wait(&op_truncate, FS_APPEND_FL);
+}
+
+CHECK(l3_fallocate_of_what_became_append_only, "L3", STOCK_FAIL)
+{
+	refused_after_the_wait(&op_collapse_range, FS_APPEND_FL);
+}
+
+CHECK(l3_permission_is_tested_again, "L3", STOCK_FAIL)
+{
+	struct scene s = scene_cooperative();
+	struct actor *user = actor_start("user");
+
+	must(a_chmod(s.holder, s.path, 0666));
+	must(a_become(user, NOBODY, 0));
+	truncate_begin(user, s.path, PAGE);
+	expect_recalled(&s);
+	must(a_chmod(s.holder, s.path, 0644));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(EACCES, truncate_end(user));
+	expect_true(file_has_pattern(s.path, 0, SCENE_SIZE, FILE_SEED), "changed");
+}
+
+/* The mode that the truncate takes the set-user-id bit from is the one after the wait. */
+CHECK(l3_mode_that_changes_during_the_wait, "L3", STOCK_FAIL)
+{
+	struct scene s = scene_cooperative();
+	struct actor *user = actor_start("user");
+	struct file_state after;
+
+	must(a_chmod(s.holder, s.path, 04777));
+	must(a_become(user, NOBODY, 0));
+	truncate_begin(user, s.path, PAGE);
+	expect_recalled(&s);
+	must(a_chmod(s.holder, s.path, 02772));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, truncate_end(user));
+	file_state(s.path, &after);
+	expect_value(S_IFREG | 0772, after.st.st_mode & ~02000);
+}
+
+/* Grown during the wait: no layout change any more, whatever it was before. */
+CHECK(l3_size_that_changes_during_the_wait, "L3,T3", STOCK_FAIL)
+{
+	struct scene s = scene_cooperative();
+	struct actor *b = actor_start("breaker"), *c = actor_start("C");
+	struct file_state after;
+	long fd = must(a_open(c, s.path, O_RDWR));
+
+	truncate_begin(b, s.path, 2 * PAGE);
+	expect_recalled(&s);
+	must(a_ftruncate(s.holder, s.fd, PAGE));
+	must(a_setlease(c, fd, EXCLUSIVE_LAYOUT));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, truncate_end(b));
+	file_state(s.path, &after);
+	expect_value(2 * PAGE, after.st.st_size);
+}
+
+/* ---- signals ---- */
+
+CHECK(l3_classic_lease_on_the_same_description, "L3,L4", STOCK_FAIL)
+{
+	struct scene s = scene_cooperative();
+	struct actor *b = actor_start("B");
+	siginfo_t info;
+	long flags;
+
+	must(a_block_signal(s.holder, SIGUSR2));
+	must(a_setlease(s.holder, s.fd, F_WRLCK));
+	must(a_fcntl(s.holder, s.fd, F_SETSIG, SIGUSR2));
+	expect(EAGAIN, a_open(b, s.path, O_WRONLY | O_TRUNC | O_NONBLOCK));
+	expect_value(SIGUSR2, a_wait_signal(s.holder, SIGUSR2, 5000, &info));
+	expect_true(!signal_is_pending(s.holder, SIGIO), "the layout lease was recalled");
+	must(a_setlease(s.holder, s.fd, F_UNLCK));
+	expect_value(F_LAYOUT, a_getlease(s.holder, s.fd));
+
+	/* The settings went with the classic lease; the layout lease has its own. */
+	must(a_fcntl(s.holder, s.fd, F_SETOWN, 1));
+	must(a_fcntl(s.holder, s.fd, F_SETSIG, SIGUSR2));
+	flags = must(a_fcntl(s.holder, s.fd, F_GETFL, 0));
+	expect(EAGAIN, a_open(b, s.path, O_WRONLY | O_TRUNC | O_NONBLOCK));
+	expect_recalled(&s);
+	expect_true(!signal_is_pending(s.holder, SIGUSR2), "F_SETSIG was used");
+	expect_value(1, a_fcntl(s.holder, s.fd, F_GETOWN, 0));
+	expect_value(SIGUSR2, a_fcntl(s.holder, s.fd, F_GETSIG, 0));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect_value(1, a_fcntl(s.holder, s.fd, F_GETOWN, 0));
+	expect_value(SIGUSR2, a_fcntl(s.holder, s.fd, F_GETSIG, 0));
+	expect_value(flags, a_fcntl(s.holder, s.fd, F_GETFL, 0));
+}
+
+/* One thread of a process can take the signal, as a library needs it. */
+CHECK(l3_thread_that_owns_the_description, "L3", STOCK_FAIL)
+{
+	struct scene s = scene_open();
+	struct actor *b = actor_start("B");
+	struct f_owner_ex owner = { F_OWNER_TID, s.holder->pid };
+	siginfo_t info;
+	int signo = SIGRTMIN + 3;
+
+	must(a_block_signal(s.holder, SIGIO));
+	must(a_block_signal(s.holder, signo));
+	must(SYS(s.holder, SYS_fcntl, V(s.fd), V(F_SETOWN_EX),
+		 IN(&owner, sizeof(owner))));
+	must(a_fcntl(s.holder, s.fd, F_SETSIG, signo));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	expect(EAGAIN, a_open(b, s.path, O_WRONLY | O_TRUNC | O_NONBLOCK));
+	expect_value(signo, a_wait_signal(s.holder, signo, 5000, &info));
+	expect_value(s.fd, info.si_fd);
+	expect_true(!signal_is_pending(s.holder, SIGIO), "SIGIO as well");
+}
+
+/* ---- through overlayfs ---- */
+
+static const char *overlay(struct actor *a)
+{
+	static const char *const part[] = { "lower", "upper", "work", "merged" };
+	char options[1600];
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		must(SYS(a, SYS_mkdir, STR(in_dir(part[i])), V(0755)));
+	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s",
+		 in_dir("lower"), in_dir("upper"), in_dir("work"));
+	must(SYS(a, SYS_unshare, V(CLONE_NEWNS)));
+	must(SYS(a, SYS_mount, STR("none"), STR("/"), V(0), V(MS_REC | MS_PRIVATE),
+		 V(0)));
+	make_file("upper/f", SCENE_SIZE);
+	must(SYS(a, SYS_mount, STR("overlay"), STR(in_dir("merged")), STR("overlay"),
+		 V(0), STR(options)));
+	return in_dir("merged/f");
+}
+
+static void overlay_waits(const struct layout_op *op)
+{
+	struct actor *c = actor_start("C");
+	const char *above = overlay(c), *path = in_dir("upper/f");
+	struct actor *b = actor_fork(c, "breaker");
+	struct scene s = { .holder = actor_start("holder"), .path = path };
+	long fd;
+	int end;
+
+	must(a_block_signal(s.holder, SIGIO));
+	s.fd = must(a_open(s.holder, path, O_RDWR));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	fd = must(a_open(c, above, O_RDWR));
+	end = op_begin(op, b, above, NULL);
+	expect_recalled(&s);
+	/* Neither the overlay inode nor the one below is locked. */
+	expect(0, a_pwrite(c, fd, 0, PAGE, FILE_SEED));
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect_result(__FILE__, __LINE__, op->name, 0, op_end(end));
+}
+
+CHECK(l3_truncate_through_overlayfs, "L3,T1", STOCK_FAIL)
+{
+	overlay_waits(&op_truncate);
+}
+
+CHECK(l3_open_truncate_through_overlayfs, "L3,T1", STOCK_FAIL)
+{
+	overlay_waits(&op_open_truncate);
+}
+
+CHECK(l3_punch_hole_through_overlayfs, "L3,T1", STOCK_FAIL)
+{
+	overlay_waits(&op_punch_hole);
+}
+
+/* overlayfs removes privileges itself, before it asks the file system below. */
+CHECK(t1_overlayfs_leaves_privileges_alone, "T1", STOCK_FAIL)
+{
+	struct actor *a = actor_start("above"), *holder = actor_start("holder");
+	const char *above = overlay(a), *path = in_dir("upper/f");
+	struct file_state before;
+	long fd = must(a_open(holder, path, O_RDWR));
+	long from, to;
+
+	make_file("upper/from", SCENE_SIZE);
+	must(a_chmod(holder, path, 06777));
+	if (!file_set_capability(path))
+		skip("%s without security attributes", fs_name(path));
+	must(a_setlease(holder, fd, EXCLUSIVE_LAYOUT));
+	file_state(path, &before);
+	must(a_become(a, NOBODY, 0));
+	expect(ETXTBSY, a_truncate(a, above, PAGE));
+	expect(ETXTBSY, a_open(a, above, O_WRONLY | O_TRUNC));
+	to = must(a_open(a, above, O_RDWR));
+	expect(ETXTBSY, a_ftruncate(a, to, PAGE));
+	expect(ETXTBSY,
+	       a_fallocate(a, to, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE));
+	from = must(a_open(a, in_dir("merged/from"), O_RDONLY));
+	if (!strcmp(fs_name(path), "xfs"))
+		expect(ETXTBSY, a_ioctl_fd(a, to, FICLONE, from));
+	expect_unchanged(path, &before, "overlayfs");
+	/* What the refused ones must not do is what the successful one does. */
+	must(a_setlease(holder, fd, F_LAYOUT | F_UNLCK));
+	must(a_ftruncate(a, to, PAGE));
+	expect(ENODATA, SYS(holder, SYS_getxattr, STR(path), STR("security.capability"),
+			    V(0), V(0)));
+}
