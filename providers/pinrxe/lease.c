@@ -3,6 +3,7 @@
  * Memory regions of files under layout leases. The lease is the caller's, before and after;
  * a refusal is explained in the log: the file, the rule of pinverbs(7), the remedy.
  */
+#define _GNU_SOURCE
 #include <config.h>
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* Which devices are ours, and the table of what can be done with them. */
+#define _GNU_SOURCE
 #include <config.h>
 
 #include <errno.h>

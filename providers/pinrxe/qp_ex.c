@@ -154,14 +154,12 @@ static void wr_flush(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr, size_
 		     uint8_t type, uint8_t level)
 {
 	struct rxe_send_wqe *wqe = begin(base, PINRXE_WR_FLUSH);
+	struct pinrxe_wr_flush flush;
 
 	if (unlikely(length > PINRXE_MAX_MESSAGE))
 		fail_batch(base, EINVAL);
-	wqe->wr.wr.flush.remote_addr = addr;
-	wqe->wr.wr.flush.length = length;
-	wqe->wr.wr.flush.rkey = rkey;
-	wqe->wr.wr.flush.type = type;
-	wqe->wr.wr.flush.level = level;
+	flush = (struct pinrxe_wr_flush){ addr, length, rkey, type, level };
+	memcpy(&wqe->wr.wr, &flush, sizeof(flush));
 	wqe->iova = addr;
 	/* nothing is sent, but the kernel takes the range from here */
 	set_length(wqe, length);

@@ -11,6 +11,15 @@ enum {
 	PINRXE_WR_ATOMIC_WRITE = 15,
 };
 
+/* rxe_send_wr.wr.flush, which headers before Linux 6.3 do not have */
+struct pinrxe_wr_flush {
+	__aligned_u64 remote_addr;
+	__u32 length;
+	__u32 rkey;
+	__u8 type;
+	__u8 level;
+};
+
 #define PINRXE_BIT(opcode) (UINT32_C(1) << (opcode))
 
 #define PINRXE_UD_OPCODES (PINRXE_BIT(IBV_WR_SEND) | PINRXE_BIT(IBV_WR_SEND_WITH_IMM))
