@@ -97,6 +97,9 @@ CHECK(o1_trace_life_of_a_lease, "L1,L6,L2", STOCK_FAIL)
 	must(a_chmod(s.holder, s.path, 0666));
 	must(a_become(user, NOBODY, 0));
 	fd = must(a_open(user, s.path, O_RDWR));
+	/* Without leases there is nothing to trace, whatever tracefs has. */
+	require(0, a_setlease(s.holder, s.fd, EXCLUSIVE_LAYOUT));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	trace_on();
 	expect(EACCES, a_setlease(user, fd, EXCLUSIVE_LAYOUT));
 	expect_event(1, "layout_lease_refuse: %s arg=F_LAYOUT|F_EXCLUSIVE error=-13",
