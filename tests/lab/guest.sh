@@ -151,7 +151,8 @@ qemu_args() # HOST; sets args
 		-serial "file:$(quote "$(kernel_log "$host")")" -kernel "$image")
 	if [[ $icount ]]; then
 		args+=(-machine q35,nvdimm=on -accel tcg -cpu max -icount "shift=0,sleep=off")
-		append+=" noreplace-smp"
+		# idle time is skipped: a moment's wait for this machine's disk would look like a hung task
+		append+=" noreplace-smp sysctl.kernel.hung_task_timeout_secs=0"
 	elif [[ $accel == kvm ]]; then
 		args+=(-machine q35,nvdimm=on -accel kvm -cpu host)
 	else
