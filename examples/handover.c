@@ -118,6 +118,7 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		_exit(0);
 	}
+	close(sockets[1]); /* or a server that fails would not be noticed */
 	uverbs = receive_descriptor(sockets[0]);
 	if (waitpid(server, &status, 0) != server || status)
 		errx(1, "the server has failed");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* Many threads, few files: whoever holds a handle or region holds the lease. */
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -10,7 +11,7 @@
 #define ROUNDS  300
 #define FILES   2
 
-static int files[FILES];
+static int files[FILES], cooperative_file;
 static pthread_barrier_t start;
 static atomic_uint broken;
 
@@ -45,6 +46,19 @@ static void hold_a_region(int fd)
 	expect(!pinv_dereg_mr(mr));
 }
 
+/* The thread that waits for notices comes and goes with these. */
+static void hold_a_cooperative_lease(void)
+{
+	struct pinv_lease *lease =
+		pinv_lease_acquire(cooperative_file, PINV_LEASE_COOPERATIVE);
+	int notice;
+
+	expect(lease != NULL);
+	expect(!pinv_lease_notice(lease, &notice));
+	expect(poll(&(struct pollfd){ .fd = notice, .events = POLLIN }, 1, 0) == 0);
+	expect(!pinv_lease_release(lease));
+}
+
 static void *work(void *arg)
 {
 	unsigned number = (uintptr_t)arg, round;
@@ -53,7 +67,9 @@ static void *work(void *arg)
 	for (round = 0; round < ROUNDS; round++) {
 		int fd = files[(number + round) % FILES];
 
-		if ((number + round / 3) % 2)
+		if ((number + round) % 5 == 0)
+			hold_a_cooperative_lease();
+		else if ((number + round / 3) % 2)
 			hold_a_lease(fd);
 		else
 			hold_a_region(fd);
@@ -73,6 +89,7 @@ static void run_threads(void *(*function)(void *))
 	CU_ASSERT_EQUAL_FATAL(pthread_barrier_init(&start, NULL, THREADS), 0);
 	for (i = 0; i < FILES; i++)
 		files[i] = sim_open(SIM_DAX, 4096, O_RDWR);
+	cooperative_file = sim_open(SIM_DAX, 4096, O_RDWR);
 	for (i = 0; i < THREADS; i++)
 		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, function,
 						     (void *)i),
@@ -85,6 +102,7 @@ static void run_threads(void *(*function)(void *))
 		CU_ASSERT_FALSE(held(files[i]));
 		sim_close(files[i]);
 	}
+	sim_close(cooperative_file);
 }
 
 static void leases_and_regions(void)
