@@ -210,8 +210,8 @@ DO(pages_pinned)
 
 /* ---- /proc/locks, fdinfo ---- */
 
-/* Lines of the file in the shape that lslocks takes apart. */
-static int lines_in_locks(const char *path)
+/* Lines of the file in the shape that lslocks takes apart, and the state in the last of them. */
+static int lines_in_locks(const char *path, char last[32])
 {
 	static char text[65536];
 	char place[64], type[32], state[32], mode[32], at[64], start[32], end[32], *line,
@@ -226,17 +226,31 @@ static int lines_in_locks(const char *path)
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		if (sscanf(line, "%*31s %31s %31s %31s %d %63s %31s %31s", type, state,
 			   mode, &pid, at, start, end) == 7 &&
-		    !strcmp(at, place))
+		    !strcmp(at, place)) {
+			strcpy(last, state);
 			n++;
+		}
 	return n;
 }
 
 DO(locks)
 {
-	int n = lines_in_locks(path_of(&arg[0]));
+	char state[32] = "no line";
+	int n = lines_in_locks(path_of(&arg[0]), state);
 
 	return n == (int)arg[1].number ? 0
 				       : seen_instead(r, "%d lines in /proc/locks", n);
+}
+
+/* Of the only lease on the file. */
+DO(lock_state)
+{
+	char state[32] = "no line";
+
+	if (lines_in_locks(path_of(&arg[0]), state) == 1 &&
+	    !strcasecmp(state, arg[1].word))
+		return 0;
+	return seen_instead(r, "%s", state);
 }
 
 /* The line of the file in the fdinfo of a context. */
@@ -333,6 +347,8 @@ const struct verb look_verbs[] = {
 	  "$1 more pages are pinned than remembered", VERB_LOOK, NULL },
 	{ "locks", "of FILE : N", K_NONE, do_locks, "/proc/locks has $2 lines for $1",
 	  VERB_LOOK, NULL },
+	{ "lock-state", "of FILE : active|pinned|zombie|breaking", K_NONE, do_lock_state,
+	  "/proc/locks shows the lease on $1 as $2", VERB_LOOK, NULL },
 	{ "figures", "of CTX FILE : N pages N mrs", K_NONE, do_figures,
 	  "the fdinfo of $1 shows $3 pages of $2 in $4 MRs", VERB_LOOK, NULL },
 	{ "kill", "ACTOR", K_NONE, do_kill, "$1 is killed", VERB_LOOK | VERB_ENDS, NULL },

@@ -20,7 +20,7 @@
 #include "report.h"
 #include "verbs.h"
 
-#define LIMIT_MS 40000
+#define LIMIT_MS 120000
 #define ALL_MAX  400
 
 static struct litmus *all[ALL_MAX + 1];
