@@ -17,8 +17,8 @@ struct ibv_pd;
 #define MiB(n) ((size_t)(n) << 20)
 #define PAGE   4096UL
 
-#define F_LAYOUT	 0x100
-#define F_EXCLUSIVE	 0x200
+#define F_LAYOUT         0x100
+#define F_EXCLUSIVE      0x200
 #define EXCLUSIVE_LAYOUT (F_LAYOUT | F_EXCLUSIVE)
 
 #define MANY 10000

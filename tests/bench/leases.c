@@ -77,7 +77,8 @@ static double refusal(int fd)
 		result = median(samples, RUNS);
 		_exit(write(ends[1], &result, sizeof(result)) != sizeof(result));
 	}
-	if (read(ends[0], &result, sizeof(result)) != sizeof(result) || wait(&status) < 0 || status)
+	if (read(ends[0], &result, sizeof(result)) != sizeof(result) ||
+	    wait(&status) < 0 || status)
 		die("the process that truncates failed");
 	close(ends[0]);
 	close(ends[1]);

@@ -16,7 +16,10 @@
 
 #define HUGE MiB(2)
 
-bool memory_is_file(const char *kind) { return !strncmp(kind, "fsdax", 5); }
+bool memory_is_file(const char *kind)
+{
+	return !strncmp(kind, "fsdax", 5);
+}
 
 static long faults(void)
 {
@@ -29,7 +32,8 @@ static long faults(void)
 /* An address that is aligned to 2 MiB, or as far from it as a page can be. */
 static void *place(size_t size, bool aligned)
 {
-	char *at = mmap(NULL, size + 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at = mmap(NULL, size + 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			0);
 
 	if (at == MAP_FAILED)
 		die("no address space");
@@ -88,7 +92,8 @@ static void reserve_hugetlb(size_t size)
 
 void *memory_make(const char *kind, const char *dir, size_t size)
 {
-	bool huge = strcmp(kind, "anon4k") && strcmp(kind, "memfd") && strcmp(kind, "fsdax4k");
+	bool huge = strcmp(kind, "anon4k") && strcmp(kind, "memfd") &&
+		    strcmp(kind, "fsdax4k");
 	int fd = descriptor(kind, dir, size), flags = MAP_FIXED;
 	long before, took, want = size / (huge ? HUGE : PAGE);
 	char *at = place(size, huge);
@@ -109,8 +114,9 @@ void *memory_make(const char *kind, const char *dir, size_t size)
 		*(volatile char *)(at + done) = 1;
 	took = faults() - before;
 	/* a fault may map neighbours too, but never less than its page */
-	if (took > want + want / 16 + 1 || (!huge && memory_is_file(kind) && took < want / 32))
-		die("%s: %ld faults for %zu MiB, not %ld: not mapped as wanted", kind, took,
-		    size >> 20, want);
+	if (took > want + want / 16 + 1 ||
+	    (!huge && memory_is_file(kind) && took < want / 32))
+		die("%s: %ld faults for %zu MiB, not %ld: not mapped as wanted", kind,
+		    took, size >> 20, want);
 	return at;
 }

@@ -105,7 +105,8 @@ static void show_stack(pid_t pid)
 {
 	char command[128];
 
-	snprintf(command, sizeof(command), "cat /proc/%d/status /proc/%d/stack >&2", pid, pid);
+	snprintf(command, sizeof(command), "cat /proc/%d/status /proc/%d/stack >&2", pid,
+		 pid);
 	if (system(command))
 		fprintf(stderr, "stress: no stack of %d\n", pid);
 }
@@ -122,8 +123,8 @@ static void check_beats(void)
 			beat_at[i] = seconds();
 		} else if (seconds() > beat_at[i] + HANG_S) {
 			show_stack(workers[i]);
-			die("process %d has been in one step for %d s: %s", workers[i], HANG_S,
-			    shared->step[i]);
+			die("process %d has been in one step for %d s: %s", workers[i],
+			    HANG_S, shared->step[i]);
 		}
 	}
 }
@@ -200,10 +201,14 @@ static void check_end(long before)
 static void report(void)
 {
 	static const char *const names[DIDS] = {
-		[DID_PIN] = "registrations",	    [DID_REMOTE] = "remote reads and writes",
-		[DID_ZOMBIE] = "zombies",	    [DID_CHANGE] = "layout changes done",
-		[DID_REFUSED] = "layout changes refused", [DID_DEADLK] = "refused to the holder",
-		[DID_UNLINK] = "files replaced",    [DID_FORK] = "forks",
+		[DID_PIN] = "registrations",
+		[DID_REMOTE] = "remote reads and writes",
+		[DID_ZOMBIE] = "zombies",
+		[DID_CHANGE] = "layout changes done",
+		[DID_REFUSED] = "layout changes refused",
+		[DID_DEADLK] = "refused to the holder",
+		[DID_UNLINK] = "files replaced",
+		[DID_FORK] = "forks",
 		[DID_KILL] = "kills",
 	};
 	bool idle = false;
@@ -242,8 +247,10 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
-	if (optind + 1 != argc || duration < 1 || worker_count < 1 || worker_count > WORKERS_MAX) {
-		fprintf(stderr, "usage: stress [--seconds N] [--processes N] [--seed N] DIR\n");
+	if (optind + 1 != argc || duration < 1 || worker_count < 1 ||
+	    worker_count > WORKERS_MAX) {
+		fprintf(stderr,
+			"usage: stress [--seconds N] [--processes N] [--seed N] DIR\n");
 		return 2;
 	}
 	dir = argv[optind];

@@ -8,12 +8,12 @@
 #include <stdint.h>
 
 #define WORKERS_MAX 64
-#define FILES	    4
-#define PAGES	    64
-#define PAGE	    4096UL
+#define FILES       4
+#define PAGES       64
+#define PAGE        4096UL
 
-#define F_LAYOUT	 0x100
-#define F_EXCLUSIVE	 0x200
+#define F_LAYOUT         0x100
+#define F_EXCLUSIVE      0x200
 #define EXCLUSIVE_LAYOUT (F_LAYOUT | F_EXCLUSIVE)
 
 enum did {
@@ -42,7 +42,10 @@ extern const char *dir;
 
 _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-static inline void count(enum did what) { atomic_fetch_add(&shared->did[what], 1); }
+static inline void count(enum did what)
+{
+	atomic_fetch_add(&shared->did[what], 1);
+}
 
 void worker(int number);
 

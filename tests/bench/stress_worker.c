@@ -27,7 +27,10 @@ static struct {
 	char *buf;
 } rdma;
 
-static unsigned int pick(unsigned int n) { return (unsigned int)rand_r(&rng) % n; }
+static unsigned int pick(unsigned int n)
+{
+	return (unsigned int)rand_r(&rng) % n;
+}
 
 static void begin(const char *step, int file)
 {
@@ -37,7 +40,10 @@ static void begin(const char *step, int file)
 
 /* ---- files ---- */
 
-void file_path(char *path, int file) { snprintf(path, 4096, "%s/stress.%d", dir, file); }
+void file_path(char *path, int file)
+{
+	snprintf(path, 4096, "%s/stress.%d", dir, file);
+}
 
 void tag_page(void *page, int file)
 {
@@ -124,7 +130,8 @@ static void connect_to_itself(void)
 	rdma.qp = ibv_create_qp(rdma.pd, &init);
 	if (!rdma.qp ||
 	    ibv_modify_qp(rdma.qp, &attr,
-			  IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS) ||
+			  IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+				  IBV_QP_ACCESS_FLAGS) ||
 	    ibv_query_gid(rdma.context, 1, index, &gid))
 		die("no queue pair: %s", strerror(errno));
 	attr = (struct ibv_qp_attr){ .qp_state = IBV_QPS_RTR,
@@ -148,8 +155,9 @@ static void connect_to_itself(void)
 				     .rnr_retry = 7,
 				     .max_rd_atomic = 1 };
 	if (ibv_modify_qp(rdma.qp, &attr,
-			  IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-				  IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC))
+			  IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
+				  IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
+				  IBV_QP_MAX_QP_RD_ATOMIC))
 		die("queue pair to RTS: %s", strerror(errno));
 }
 
@@ -162,8 +170,10 @@ static void open_device(void)
 	rdma.context = ibv_open_device(list[0]);
 	rdma.pd = rdma.context ? ibv_alloc_pd(rdma.context) : NULL;
 	rdma.cq = rdma.pd ? ibv_create_cq(rdma.context, 4, NULL, NULL, 0) : NULL;
-	rdma.buf = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	rdma.mr = rdma.cq ? ibv_reg_mr(rdma.pd, rdma.buf, PAGE, IBV_ACCESS_LOCAL_WRITE) : NULL;
+	rdma.buf = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
+	rdma.mr = rdma.cq ? ibv_reg_mr(rdma.pd, rdma.buf, PAGE, IBV_ACCESS_LOCAL_WRITE)
+			  : NULL;
 	if (!rdma.mr)
 		die("cannot set up the device: %s", strerror(errno));
 	ibv_free_device_list(list);
@@ -236,7 +246,8 @@ static void pin_for_a_while(int file)
 		die("mmap: %s", strerror(errno));
 	begin("register", file);
 	mr = ibv_reg_mr(rdma.pd, at, pages * PAGE,
-			IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE);
+			IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ |
+				IBV_ACCESS_REMOTE_WRITE);
 	if (!mr)
 		die("registration of file %d: %s", file, strerror(errno));
 	count(DID_PIN);
@@ -280,7 +291,8 @@ static void change_layout(int file)
 	if (pick(2))
 		ret = ftruncate(fd, pick(PAGES) * PAGE);
 	else
-		ret = fallocate(fd, modes[pick(4)], pick(PAGES / 2) * PAGE, PAGE * (1 + pick(4)));
+		ret = fallocate(fd, modes[pick(4)], pick(PAGES / 2) * PAGE,
+				PAGE * (1 + pick(4)));
 	if (!ret)
 		count(DID_CHANGE);
 	else if (errno == ETXTBSY)
