@@ -194,12 +194,17 @@ static void test_actor_dies(void)
 	CU_ASSERT(says("A (pid"));
 }
 
+/* A waits until B has written. */
+#define PIPE                                                       \
+	"nofile p\nA: run mkfifo p -> 0\nA: run cat p -> blocks\n" \
+	"B: run sh -c \"echo x >$0\" p -> 0\n"
+
 static void test_blocks(void)
 {
 	CU_ASSERT_EQUAL(verdict("A: run sleep 100 -> blocks\nB: sync -> ok\nkill A"),
 			PASSED);
-	CU_ASSERT_EQUAL(verdict("A: run sleep 0.4 -> blocks\nA: returns -> 0"), PASSED);
-	CU_ASSERT_EQUAL(verdict("A: run sleep 0.4 -> blocks\nA: returns -> 1"), FAILED);
+	CU_ASSERT_EQUAL(verdict(PIPE "A: returns -> 0"), PASSED);
+	CU_ASSERT_EQUAL(verdict(PIPE "A: returns -> 1"), FAILED);
 	CU_ASSERT_EQUAL(verdict("A: truncate f 0 -> blocks\nA: returns -> ok"), FAILED);
 	CU_ASSERT(says("it does not wait, and gives ok"));
 	CU_ASSERT_EQUAL(verdict("A: run sleep 100 -> 0"), FAILED);

@@ -35,9 +35,8 @@ struct name *define(struct parser *p, const char *text, enum kind kind,
 {
 	struct name *n = find_name(p->l, text), **at = &p->l->names;
 
-	if (n && kind == K_FILE)
-		mistake(p, "%s stands for something else since line %d", text, n->line);
-	if (n && (n->kind != kind || n->owner != owner || kind == K_ACTOR))
+	if (n &&
+	    (n->kind != kind || n->owner != owner || kind == K_ACTOR || kind == K_FILE))
 		mistake(p, "%s stands for something else since line %d", text, n->line);
 	if (n)
 		return n; /* the same thing, made anew */
@@ -386,6 +385,12 @@ static const char *take_verb(struct parser *p, struct step *s, bool look)
 	return w;
 }
 
+/* What "pin" makes besides the MR, each with a name of its own. */
+static const struct {
+	const char *suffix;
+	enum kind kind;
+} pin_parts[] = { { "fd", K_FD }, { "map", K_MAP }, { "ctx", K_CTX } };
+
 static void define_result(struct parser *p, struct step *s, const char *text)
 {
 	enum kind kind = s->verb->result;
@@ -402,14 +407,9 @@ static void define_result(struct parser *p, struct step *s, const char *text)
 	s->result = define(p, text, kind, owner);
 	if (strcmp(s->verb->name, "pin"))
 		return;
-	/* One name for all that a pin is made of. */
-	static const struct {
-		const char *suffix;
-		enum kind kind;
-	} parts[] = { { "fd", K_FD }, { "map", K_MAP }, { "ctx", K_CTX } };
 	for (i = 0; i < 3; i++) {
-		snprintf(part, sizeof(part), "%s.%s", text, parts[i].suffix);
-		define(p, part, parts[i].kind, owner);
+		snprintf(part, sizeof(part), "%s.%s", text, pin_parts[i].suffix);
+		define(p, part, pin_parts[i].kind, owner);
 	}
 }
 
