@@ -14,28 +14,28 @@
 #include "pinrxe-abi.h"
 
 /* The kernel writes completions as uverbs defines them: what ibv_poll_cq() hands out. */
-static_assert(offsetof(struct ib_uverbs_wc, wr_id) == offsetof(struct ibv_wc, wr_id), "wc");
-static_assert(offsetof(struct ib_uverbs_wc, status) == offsetof(struct ibv_wc, status), "wc");
-static_assert(offsetof(struct ib_uverbs_wc, opcode) == offsetof(struct ibv_wc, opcode), "wc");
-static_assert(offsetof(struct ib_uverbs_wc, vendor_err) ==
-		      offsetof(struct ibv_wc, vendor_err), "wc");
-static_assert(offsetof(struct ib_uverbs_wc, byte_len) == offsetof(struct ibv_wc, byte_len),
-	      "wc");
-static_assert(offsetof(struct ib_uverbs_wc, ex) == offsetof(struct ibv_wc, imm_data), "wc");
-static_assert(offsetof(struct ib_uverbs_wc, qp_num) == offsetof(struct ibv_wc, qp_num), "wc");
-static_assert(offsetof(struct ib_uverbs_wc, src_qp) == offsetof(struct ibv_wc, src_qp), "wc");
-static_assert(offsetof(struct ib_uverbs_wc, wc_flags) == offsetof(struct ibv_wc, wc_flags),
-	      "wc");
-static_assert(offsetof(struct ib_uverbs_wc, pkey_index) ==
-		      offsetof(struct ibv_wc, pkey_index), "wc");
-static_assert(offsetof(struct ib_uverbs_wc, slid) == offsetof(struct ibv_wc, slid), "wc");
-static_assert(offsetof(struct ib_uverbs_wc, sl) == offsetof(struct ibv_wc, sl), "wc");
-static_assert(offsetof(struct ib_uverbs_wc, dlid_path_bits) ==
-		      offsetof(struct ibv_wc, dlid_path_bits), "wc");
-static_assert(sizeof(struct ib_uverbs_wc) == sizeof(struct ibv_wc), "wc");
+#define SAME_PLACE(kernel, verbs)                              \
+	static_assert(offsetof(struct ib_uverbs_wc, kernel) == \
+			      offsetof(struct ibv_wc, verbs),  \
+		      "completions need a conversion")
+SAME_PLACE(wr_id, wr_id);
+SAME_PLACE(status, status);
+SAME_PLACE(opcode, opcode);
+SAME_PLACE(vendor_err, vendor_err);
+SAME_PLACE(byte_len, byte_len);
+SAME_PLACE(ex, imm_data);
+SAME_PLACE(qp_num, qp_num);
+SAME_PLACE(src_qp, src_qp);
+SAME_PLACE(wc_flags, wc_flags);
+SAME_PLACE(pkey_index, pkey_index);
+SAME_PLACE(slid, slid);
+SAME_PLACE(sl, sl);
+SAME_PLACE(dlid_path_bits, dlid_path_bits);
+static_assert(sizeof(struct ib_uverbs_wc) == sizeof(struct ibv_wc), "completions differ");
 
 static struct pinrxe_cq *new_cq(struct ibv_context *context, int cqe,
-				struct ibv_comp_channel *channel, int vector, bool one_thread)
+				struct ibv_comp_channel *channel, int vector,
+				bool one_thread)
 {
 	struct pinrxe_create_cq_cmd_resp resp = {};
 	struct pinrxe_create_cq_cmd cmd = {};
@@ -50,10 +50,11 @@ static struct pinrxe_cq *new_cq(struct ibv_context *context, int cqe,
 				sizeof(cmd), &resp.ibv_resp, sizeof(resp));
 	if (err)
 		goto free_cq;
-	err = pinrxe_ring_map(&cq->ring, context->cmd_fd, &resp.mi, sizeof(struct ib_uverbs_wc));
+	err = pinrxe_ring_map(&cq->ring, context->cmd_fd, &resp.mi,
+			      sizeof(struct ib_uverbs_wc));
 	if (err) {
-		pinrxe_err(context, "cannot map the ring of a CQ of %d entries: %s\n", cqe,
-			   strerror(err));
+		pinrxe_err(context, "cannot map the ring of a CQ of %d entries: %s\n",
+			   cqe, strerror(err));
 		ibv_cmd_destroy_cq(&cq->vcq.cq);
 		goto free_cq;
 	}
@@ -125,7 +126,8 @@ static void retire_ring(struct pinrxe_cq *cq, const struct pinrxe_ring *old)
 	if (old->size > length)
 		munmap((uint8_t *)page + length, old->size - length);
 	/* should it fail, the kernel's page, which it uses no more, serves as well */
-	mmap(page, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	mmap(page, length, PROT_READ | PROT_WRITE,
+	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	page->next = cq->retired;
 	cq->retired = page;
 }
@@ -169,7 +171,8 @@ int pinrxe_resize_cq(struct ibv_cq *base, int cqe)
 	}
 	err = pinrxe_ring_replace(&cq->ring, context->cmd_fd, &resp.mi, area, size, &old);
 	if (err) {
-		pinrxe_err(context, "CQ lost: cannot map its new ring: %s\n", strerror(err));
+		pinrxe_err(context, "CQ lost: cannot map its new ring: %s\n",
+			   strerror(err));
 		goto unlock;
 	}
 	/* the kernel numbers the entries of a new ring from 0 */
@@ -213,7 +216,8 @@ static inline int take(struct pinrxe_cq *cq, int n, struct ibv_wc *wc)
 	return i;
 }
 
-static __attribute__((noinline)) int wait_and_take(struct pinrxe_cq *cq, int n, struct ibv_wc *wc)
+static __attribute__((noinline)) int wait_and_take(struct pinrxe_cq *cq, int n,
+						   struct ibv_wc *wc)
 {
 	pinrxe_lock_wait(&cq->lock);
 	return take(cq, n, wc);

@@ -30,7 +30,8 @@ static inline bool pinrxe_cq_seems_empty(const struct pinrxe_cq *cq)
 	uint32_t producer = pinrxe_load_index(&buf->producer_index);
 	uint32_t consumer = __atomic_load_n(&cq->ring.own, __ATOMIC_ACQUIRE);
 
-	return producer == consumer && buf == __atomic_load_n(&cq->ring.buf, __ATOMIC_RELAXED);
+	return producer == consumer &&
+	       buf == __atomic_load_n(&cq->ring.buf, __ATOMIC_RELAXED);
 }
 
 #endif

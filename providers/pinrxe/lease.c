@@ -31,15 +31,15 @@ struct request {
 	uint64_t offset;
 	size_t length;
 	int access;
-	bool writable;	 /* the descriptor */
+	bool writable;   /* the descriptor */
 	char path[1024]; /* of the file, for messages */
 };
 
 /* Returns err, so that callers can end with it. */
 static int refuse(const struct request *r, int err, const char *why)
 {
-	pinrxe_err(r->pd->context, "%s: bytes %" PRIu64 "+%zu not registered: %s: %s\n", r->path,
-		   r->offset, r->length, strerror(err), why);
+	pinrxe_err(r->pd->context, "%s: bytes %" PRIu64 "+%zu not registered: %s: %s\n",
+		   r->path, r->offset, r->length, strerror(err), why);
 	return err;
 }
 
@@ -68,13 +68,16 @@ static int check_file(struct request *r)
 	if (!r->length || r->offset > (uint64_t)st.st_size ||
 	    r->length > (uint64_t)st.st_size - r->offset)
 		return refuse(r, EINVAL,
-			      "the range is empty or not within the file: ftruncate() it first (T3)");
+			      "the range is empty or not within the file: ftruncate() it "
+			      "first (T3)");
 	if (!r->writable && (flags & O_ACCMODE) != O_RDONLY)
 		return refuse(r, EACCES, "the descriptor is not open for reading");
-	if (!r->writable && r->access & (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE |
-					 IBV_ACCESS_REMOTE_ATOMIC))
-		return refuse(r, EACCES,
-			      "write access needs a descriptor open for reading and writing");
+	if (!r->writable &&
+	    r->access & (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE |
+			 IBV_ACCESS_REMOTE_ATOMIC))
+		return refuse(
+			r, EACCES,
+			"write access needs a descriptor open for reading and writing");
 	return 0;
 }
 
@@ -90,16 +93,20 @@ static int check_lease(struct request *r)
 	if (kind == (F_LAYOUT | F_EXCLUSIVE))
 		return 0;
 	if (kind == F_LAYOUT)
-		return refuse(r, EPERM, "the lease on this description is a cooperative one, "
-					"which allows no pins (L3): take an exclusive one");
+		return refuse(r, EPERM,
+			      "the lease on this description is a cooperative one, "
+			      "which allows no pins (L3): take an exclusive one");
 	/* a classic lease is reported first (L1) and hides what the kernel is going to see */
 	if (kind == F_RDLCK || kind == F_WRLCK)
 		return 0;
-	if (kind == F_UNLCK && fcntl(r->fd, F_SETLEASE, F_LAYOUT | F_UNLCK) < 0 && errno == EINVAL)
-		return refuse(r, EOPNOTSUPP, "the kernel has no layout leases: boot one with the "
-					     "pinverbs series");
+	if (kind == F_UNLCK && fcntl(r->fd, F_SETLEASE, F_LAYOUT | F_UNLCK) < 0 &&
+	    errno == EINVAL)
+		return refuse(r, EOPNOTSUPP,
+			      "the kernel has no layout leases: boot one with the "
+			      "pinverbs series");
 	return refuse(r, EPERM,
-		      "this process holds no exclusive layout lease on this description (P1, L7): "
+		      "this process holds no exclusive layout lease on this description "
+		      "(P1, L7): "
 		      "fcntl(fd, F_SETLEASE, F_LAYOUT | F_EXCLUSIVE)");
 }
 
@@ -107,16 +114,22 @@ static int explain_refusal(struct request *r, int err)
 {
 	switch (err) {
 	case EPERM:
-		return refuse(r, err, "the lease was released, or is on another description (P1, P3)");
+		return refuse(
+			r, err,
+			"the lease was released, or is on another description (P1, P3)");
 	case ENOMEM:
-		return refuse(r, err, "over RLIMIT_MEMLOCK (P9), over what the device takes in one "
-				      "region, or no memory");
+		return refuse(
+			r, err,
+			"over RLIMIT_MEMLOCK (P9), over what the device takes in one "
+			"region, or no memory");
 	case EFAULT:
-		return refuse(r, err, r->writable ? "the kernel does not pin these pages (P7)"
-						  : "a hole, mapped for reading only (P8)");
+		return refuse(r, err,
+			      r->writable ? "the kernel does not pin these pages (P7)"
+					  : "a hole, mapped for reading only (P8)");
 	case EOPNOTSUPP:
-		return refuse(r, err, "an access flag that the device lacks, or a kernel that "
-				      "refuses long-term pins of DAX files");
+		return refuse(r, err,
+			      "an access flag that the device lacks, or a kernel that "
+			      "refuses long-term pins of DAX files");
 	default:
 		return refuse(r, err, "ibv_reg_mr()");
 	}
@@ -135,8 +148,8 @@ static struct ibv_mr *map_and_register(struct request *r)
 		errno = refuse(r, EINVAL, "the range is larger than the address space");
 		return NULL;
 	}
-	map = mmap(NULL, map_length, PROT_READ | (r->writable ? PROT_WRITE : 0), MAP_SHARED, r->fd,
-		   r->offset - skip);
+	map = mmap(NULL, map_length, PROT_READ | (r->writable ? PROT_WRITE : 0),
+		   MAP_SHARED, r->fd, r->offset - skip);
 	if (map == MAP_FAILED) {
 		errno = refuse(r, errno, "mmap()");
 		return NULL;
@@ -152,11 +165,12 @@ static struct ibv_mr *map_and_register(struct request *r)
 	return mr;
 }
 
-struct ibv_mr *pinrxedv_reg_lease_mr(struct ibv_pd *pd, int fd, uint64_t offset, size_t length,
-				     int access)
+struct ibv_mr *pinrxedv_reg_lease_mr(struct ibv_pd *pd, int fd, uint64_t offset,
+				     size_t length, int access)
 {
-	struct request r = { .pd = pd, .fd = fd, .offset = offset, .length = length,
-			     .access = access };
+	struct request r = {
+		.pd = pd, .fd = fd, .offset = offset, .length = length, .access = access
+	};
 	int err;
 
 	if (!pinrxedv_is_supported(pd->context->device)) {

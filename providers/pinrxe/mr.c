@@ -31,8 +31,8 @@ struct ibv_mr *pinrxe_reg_mr(struct ibv_pd *pd, void *addr, size_t length, uint6
 	mr = calloc(1, sizeof(*mr));
 	if (!mr)
 		return NULL;
-	err = ibv_cmd_reg_mr(pd, addr, length, iova, access, &mr->vmr, &cmd, sizeof(cmd), &resp,
-			     sizeof(resp));
+	err = ibv_cmd_reg_mr(pd, addr, length, iova, access, &mr->vmr, &cmd, sizeof(cmd),
+			     &resp, sizeof(resp));
 	if (err) {
 		free(mr);
 		errno = err;
@@ -63,8 +63,8 @@ int pinrxe_rereg_mr(struct verbs_mr *vmr, int flags, struct ibv_pd *pd, void *ad
 	struct ibv_rereg_mr cmd;
 	int err;
 
-	err = ibv_cmd_rereg_mr(vmr, flags, addr, length, (uintptr_t)addr, access, pd, &cmd,
-			       sizeof(cmd), &resp, sizeof(resp));
+	err = ibv_cmd_rereg_mr(vmr, flags, addr, length, (uintptr_t)addr, access, pd,
+			       &cmd, sizeof(cmd), &resp, sizeof(resp));
 	/* the region is of other memory now */
 	if (!err && flags & IBV_REREG_MR_CHANGE_TRANSLATION)
 		drop_mapping(to_mr(vmr));
@@ -120,7 +120,9 @@ int pinrxe_bind_mw(struct ibv_qp *qp, struct ibv_mw *mw, struct ibv_mw_bind *bin
 		.wr_id = bind->wr_id,
 		.opcode = IBV_WR_BIND_MW,
 		.send_flags = bind->send_flags,
-		.bind_mw = { .mw = mw, .rkey = ibv_inc_rkey(mw->rkey), .bind_info = *info },
+		.bind_mw = { .mw = mw,
+			     .rkey = ibv_inc_rkey(mw->rkey),
+			     .bind_info = *info },
 	};
 	int err;
 

@@ -55,8 +55,9 @@ struct ibv_pd *pinrxe_alloc_parent_domain(struct ibv_context *context,
 
 	if (ibv_check_alloc_parent_domain(attr))
 		return NULL;
-	if (!check_comp_mask(attr->comp_mask, IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS |
-						      IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT)) {
+	if (!check_comp_mask(attr->comp_mask,
+			     IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS |
+				     IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT)) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -120,8 +121,8 @@ struct ibv_ah *pinrxe_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *attr)
 	}
 	ah->ah_num = resp.ah_num;
 	if (!ah->ah_num) {
-		pinrxe_err(pd->context,
-			   "the kernel numbers no address handles; 5.17 or later is needed\n");
+		pinrxe_err(pd->context, "the kernel numbers no address handles; 5.17 or "
+					"later is needed\n");
 		ibv_cmd_destroy_ah(&ah->ah);
 		free(ah);
 		errno = EOPNOTSUPP;

@@ -28,7 +28,11 @@
  *    has been taken away, or the program is linked with libpinrxe.
  * That is decided once in a process, at the first device, for what is loaded may change.
  */
-enum claim { CLAIM_NOT_KNOWN, CLAIM_YES, CLAIM_NO };
+enum claim {
+	CLAIM_NOT_KNOWN,
+	CLAIM_YES,
+	CLAIM_NO
+};
 
 static bool names_driver(const char *entry, size_t length, const char *name)
 {
@@ -107,17 +111,19 @@ static int query_device(struct ibv_context *context,
 	uint64_t version;
 	int err;
 
-	err = ibv_cmd_query_device_any(context, input, attr, attr_size, &resp, &resp_size);
+	err = ibv_cmd_query_device_any(context, input, attr, attr_size, &resp,
+				       &resp_size);
 	if (err)
 		return err;
 	version = resp.base.fw_ver;
 	snprintf(attr->orig_attr.fw_ver, sizeof(attr->orig_attr.fw_ver), "%u.%u.%u",
-		 (unsigned int)(version >> 32) & 0xffff, (unsigned int)(version >> 16) & 0xffff,
-		 (unsigned int)version & 0xffff);
+		 (unsigned int)(version >> 32) & 0xffff,
+		 (unsigned int)(version >> 16) & 0xffff, (unsigned int)version & 0xffff);
 	return 0;
 }
 
-static int query_port(struct ibv_context *context, uint8_t port, struct ibv_port_attr *attr)
+static int query_port(struct ibv_context *context, uint8_t port,
+		      struct ibv_port_attr *attr)
 {
 	struct ibv_query_port cmd;
 
@@ -193,7 +199,8 @@ static struct verbs_context *alloc_context(struct ibv_device *device, int cmd_fd
 	struct ibv_get_context cmd;
 
 	(void)private_data;
-	context = verbs_init_and_alloc_context(device, cmd_fd, context, vctx, RDMA_DRIVER_RXE);
+	context = verbs_init_and_alloc_context(device, cmd_fd, context, vctx,
+					       RDMA_DRIVER_RXE);
 	if (!context)
 		return NULL;
 	if (ibv_cmd_get_context(&context->vctx, &cmd, sizeof(cmd), &resp, sizeof(resp))) {

@@ -31,9 +31,9 @@ struct pinrxe_td {
 /* A protection domain, or a parent domain on top of one. */
 struct pinrxe_pd {
 	struct ibv_pd pd;
-	atomic_uint users;	    /* parent domains on this one */
+	atomic_uint users;           /* parent domains on this one */
 	struct pinrxe_pd *contained; /* parent domain only */
-	struct pinrxe_td *td;	    /* parent domain only, may be NULL */
+	struct pinrxe_td *td;        /* parent domain only, may be NULL */
 };
 
 struct pinrxe_ah {
@@ -68,7 +68,8 @@ struct pinrxe_doorbell {
 
 struct pinrxe_qp {
 	struct verbs_qp vqp;
-	uint64_t layout_room[4]; /* libibverbs may take verbs_qp for larger, see qp_ex.c */
+	uint64_t
+		layout_room[4]; /* libibverbs may take verbs_qp for larger, see qp_ex.c */
 	struct pinrxe_ring sq;
 	struct pinrxe_lock sq_lock;
 	uint32_t opcodes; /* bit per enum ibv_wr_opcode that the QP's type allows */
@@ -80,7 +81,7 @@ struct pinrxe_qp {
 
 	/* ibv_wr_*: between wr_start and wr_complete, under sq_lock */
 	struct rxe_send_wqe *wqe; /* the one that setters add to */
-	uint32_t building;	  /* index of the next one */
+	uint32_t building;        /* index of the next one */
 	int wr_err;
 
 	struct pinrxe_doorbell doorbell;
@@ -88,10 +89,10 @@ struct pinrxe_qp {
 	struct pinrxe_rq rq;
 };
 
-#define PINRXE_CAST(type, member, from)                                                        \
-	static inline struct pinrxe_##type *to_##type(const struct ibv_##type *p)              \
-	{                                                                                      \
-		return container_of(p, struct pinrxe_##type, member);                          \
+#define PINRXE_CAST(type, member, from)                                           \
+	static inline struct pinrxe_##type *to_##type(const struct ibv_##type *p) \
+	{                                                                         \
+		return container_of(p, struct pinrxe_##type, member);             \
 	}
 
 PINRXE_CAST(context, vctx.context, ibv_context)
@@ -112,7 +113,7 @@ static inline struct pinrxe_qp *qp_ex_to_qp(const struct ibv_qp_ex *qp)
 	return container_of(qp, struct pinrxe_qp, vqp.qp_ex);
 }
 
-#define pinrxe_err(context, ...) verbs_err(verbs_get_ctx(context), __VA_ARGS__)
+#define pinrxe_err(context, ...)  verbs_err(verbs_get_ctx(context), __VA_ARGS__)
 #define pinrxe_warn(context, ...) verbs_warn(verbs_get_ctx(context), __VA_ARGS__)
 #define pinrxe_info(context, ...) verbs_info(verbs_get_ctx(context), __VA_ARGS__)
 
@@ -126,7 +127,8 @@ struct ibv_pd *pinrxe_alloc_pd(struct ibv_context *context);
 int pinrxe_dealloc_pd(struct ibv_pd *pd);
 struct ibv_pd *pinrxe_alloc_parent_domain(struct ibv_context *context,
 					  struct ibv_parent_domain_init_attr *attr);
-struct ibv_td *pinrxe_alloc_td(struct ibv_context *context, struct ibv_td_init_attr *attr);
+struct ibv_td *pinrxe_alloc_td(struct ibv_context *context,
+			       struct ibv_td_init_attr *attr);
 int pinrxe_dealloc_td(struct ibv_td *td);
 struct ibv_ah *pinrxe_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *attr);
 int pinrxe_destroy_ah(struct ibv_ah *ah);

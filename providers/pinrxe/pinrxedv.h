@@ -19,7 +19,7 @@ extern "C" {
 bool pinrxedv_is_supported(struct ibv_device *device);
 
 /* Bits of ibv_qp_init_attr_ex.send_ops_flags; libibverbs names them in later releases. */
-#define PINRXE_QP_EX_WITH_FLUSH	       (UINT64_C(1) << 11)
+#define PINRXE_QP_EX_WITH_FLUSH        (UINT64_C(1) << 11)
 #define PINRXE_QP_EX_WITH_ATOMIC_WRITE (UINT64_C(1) << 12)
 
 /* Access flags of a region that may be flushed from afar, at registration. */
@@ -27,7 +27,7 @@ bool pinrxedv_is_supported(struct ibv_device *device);
 #define PINRXE_ACCESS_FLUSH_PERSISTENT (1 << 9)
 
 /* ibv_wc.opcode of the completions. */
-#define PINRXE_WC_FLUSH	       8
+#define PINRXE_WC_FLUSH        8
 #define PINRXE_WC_ATOMIC_WRITE 9
 
 enum pinrxedv_flush_type {
@@ -37,7 +37,7 @@ enum pinrxedv_flush_type {
 
 enum pinrxedv_flush_level {
 	PINRXEDV_FLUSH_RANGE = 0, /* the given range */
-	PINRXEDV_FLUSH_MR = 1	  /* the whole memory region */
+	PINRXEDV_FLUSH_MR = 1     /* the whole memory region */
 };
 
 /*
@@ -46,8 +46,8 @@ enum pinrxedv_flush_level {
  * not an RC QP of pinrxe; else what ibv_wr_complete() is going to return, which then posts
  * nothing of the batch: ENOMEM the send queue is full, EINVAL a wrong length or alignment.
  */
-int pinrxedv_wr_flush(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t remote_addr, size_t length,
-		      uint8_t type, uint8_t level);
+int pinrxedv_wr_flush(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t remote_addr,
+		      size_t length, uint8_t type, uint8_t level);
 /* Writes eight bytes from @data, which need not be registered, atomically. */
 int pinrxedv_wr_atomic_write(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t remote_addr,
 			     const void *data);
@@ -62,8 +62,8 @@ int pinrxedv_wr_atomic_write(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t remot
  * not a device of pinrxe; EINVAL not a regular file, or the range is not within it; EACCES
  * write access without a descriptor for it; EBADF; those of mmap(2) and ibv_reg_mr(3).
  */
-struct ibv_mr *pinrxedv_reg_lease_mr(struct ibv_pd *pd, int fd, uint64_t offset, size_t length,
-				     int access);
+struct ibv_mr *pinrxedv_reg_lease_mr(struct ibv_pd *pd, int fd, uint64_t offset,
+				     size_t length, int access);
 
 #ifdef __cplusplus
 }

@@ -27,7 +27,8 @@ static size_t send_slot_size(const struct pinrxe_qp *qp)
 {
 	size_t sge = (size_t)qp->max_sge * sizeof(struct rxe_sge);
 
-	return sizeof(struct rxe_send_wqe) + (sge > qp->max_inline ? sge : qp->max_inline);
+	return sizeof(struct rxe_send_wqe) +
+	       (sge > qp->max_inline ? sge : qp->max_inline);
 }
 
 static int map_rings(struct pinrxe_qp *qp, const struct pinrxe_create_qp_cmd_resp *resp,
@@ -88,7 +89,8 @@ static struct pinrxe_qp *new_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr
 	make_doorbell(qp);
 	err = map_rings(qp, &resp, !attr->srq);
 	if (err) {
-		pinrxe_err(pd->context, "cannot map the rings of a QP: %s\n", strerror(err));
+		pinrxe_err(pd->context, "cannot map the rings of a QP: %s\n",
+			   strerror(err));
 		ibv_cmd_destroy_qp(&qp->vqp.qp);
 		goto free_qp;
 	}
@@ -124,9 +126,9 @@ struct ibv_qp *pinrxe_create_qp_ex(struct ibv_context *context,
 	uint32_t opcodes = opcodes_of(attr->qp_type);
 
 	(void)context;
-	if (!check_comp_mask(attr->comp_mask,
-			     IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_CREATE_FLAGS |
-				     IBV_QP_INIT_ATTR_SEND_OPS_FLAGS) ||
+	if (!check_comp_mask(attr->comp_mask, IBV_QP_INIT_ATTR_PD |
+						      IBV_QP_INIT_ATTR_CREATE_FLAGS |
+						      IBV_QP_INIT_ATTR_SEND_OPS_FLAGS) ||
 	    (attr->comp_mask & IBV_QP_INIT_ATTR_CREATE_FLAGS && attr->create_flags) ||
 	    (extended && !pinrxe_qp_ex_possible(opcodes, attr->send_ops_flags))) {
 		errno = EOPNOTSUPP;
@@ -149,8 +151,8 @@ struct ibv_qp *pinrxe_create_qp_ex(struct ibv_context *context,
  * The rings are not reset with the QP: the kernel gives back what is in them and both sides
  * go on from where they are. Completions that are still in a CQ are.
  */
-static void state_changed(struct pinrxe_qp *qp, enum ibv_qp_state from, enum ibv_qp_state to,
-			  bool timeout)
+static void state_changed(struct pinrxe_qp *qp, enum ibv_qp_state from,
+			  enum ibv_qp_state to, bool timeout)
 {
 	struct ibv_qp *base = &qp->vqp.qp;
 

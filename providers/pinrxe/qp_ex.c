@@ -93,7 +93,8 @@ static void wr_rdma_write(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr)
 	pinrxe_wqe_rdma(begin(base, IBV_WR_RDMA_WRITE), addr, rkey);
 }
 
-static void wr_rdma_write_imm(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr, __be32 imm)
+static void wr_rdma_write_imm(struct ibv_qp_ex *base, uint32_t rkey, uint64_t addr,
+			      __be32 imm)
 {
 	struct rxe_send_wqe *wqe = begin(base, IBV_WR_RDMA_WRITE_WITH_IMM);
 
@@ -174,7 +175,8 @@ static void wr_set_ud_addr(struct ibv_qp_ex *base, struct ibv_ah *ah, uint32_t q
 /* Any slot has room for one entry; the kernel refuses it if the QP was made for none. */
 static_assert(sizeof(struct rxe_send_wqe) + sizeof(struct rxe_sge) <= 256, "slot");
 
-static void wr_set_sge(struct ibv_qp_ex *base, uint32_t lkey, uint64_t addr, uint32_t length)
+static void wr_set_sge(struct ibv_qp_ex *base, uint32_t lkey, uint64_t addr,
+		       uint32_t length)
 {
 	struct rxe_send_wqe *wqe = qp_ex_to_qp(base)->wqe;
 
@@ -238,7 +240,9 @@ static void wr_set_inline_data(struct ibv_qp_ex *base, void *addr, size_t length
  * libibverbs that runs, not on the headers that this was built with. It is found by asking:
  * the mask is where ibv_qp_to_qp_ex() takes notice. What lies behind it is not written to.
  */
-enum { ROOM = sizeof(((struct pinrxe_qp *)0)->layout_room) };
+enum {
+	ROOM = sizeof(((struct pinrxe_qp *)0)->layout_room)
+};
 
 static size_t find_mask(void)
 {
@@ -271,7 +275,9 @@ static size_t mask_offset(void)
 	return offset;
 }
 
-enum { WR_FLUSH_OFFSET = offsetof(struct ibv_qp_ex, wr_atomic_write) + sizeof(void *) };
+enum {
+	WR_FLUSH_OFFSET = offsetof(struct ibv_qp_ex, wr_atomic_write) + sizeof(void *)
+};
 
 static const struct {
 	uint64_t send_op;
@@ -363,8 +369,8 @@ static int check_dv(struct ibv_qp_ex *ex, uint32_t opcode)
 	return qp_ex_to_qp(ex)->opcodes & PINRXE_BIT(opcode) ? 0 : EOPNOTSUPP;
 }
 
-int pinrxedv_wr_flush(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t remote_addr, size_t length,
-		      uint8_t type, uint8_t level)
+int pinrxedv_wr_flush(struct ibv_qp_ex *ex, uint32_t rkey, uint64_t remote_addr,
+		      size_t length, uint8_t type, uint8_t level)
 {
 	int err = check_dv(ex, PINRXE_WR_FLUSH);
 

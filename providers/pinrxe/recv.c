@@ -8,8 +8,8 @@
 #include "pinrxe.h"
 #include "wqe.h"
 
-static __attribute__((noinline)) int fill_list(struct pinrxe_rq *rq, struct rxe_recv_wqe *wqe,
-					       const struct ibv_recv_wr *wr)
+static __attribute__((noinline)) int
+fill_list(struct pinrxe_rq *rq, struct rxe_recv_wqe *wqe, const struct ibv_recv_wr *wr)
 {
 	uint64_t length;
 
@@ -67,14 +67,15 @@ static inline int post_locked(struct pinrxe_rq *rq, struct ibv_recv_wr *wr,
 	return err;
 }
 
-static __attribute__((noinline)) int post_after_wait(struct pinrxe_rq *rq, struct ibv_recv_wr *wr,
-						     struct ibv_recv_wr **bad)
+static __attribute__((noinline)) int
+post_after_wait(struct pinrxe_rq *rq, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
 {
 	pinrxe_lock_wait(&rq->lock);
 	return post_locked(rq, wr, bad);
 }
 
-static inline int post(struct pinrxe_rq *rq, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
+static inline int post(struct pinrxe_rq *rq, struct ibv_recv_wr *wr,
+		       struct ibv_recv_wr **bad)
 {
 	if (unlikely(!pinrxe_trylock(&rq->lock)))
 		return post_after_wait(rq, wr, bad);
@@ -94,8 +95,8 @@ static void flush(struct ibv_qp *base)
 }
 
 /* The QP receives from an SRQ and has no ring, or is not in a state to take requests. */
-static __attribute__((noinline)) int post_unusual(struct pinrxe_qp *qp, struct ibv_recv_wr *wr,
-						  struct ibv_recv_wr **bad)
+static __attribute__((noinline)) int
+post_unusual(struct pinrxe_qp *qp, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
 {
 	struct ibv_qp *base = &qp->vqp.qp;
 	int err;
@@ -110,7 +111,8 @@ static __attribute__((noinline)) int post_unusual(struct pinrxe_qp *qp, struct i
 	return err;
 }
 
-int pinrxe_post_recv(struct ibv_qp *base, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
+int pinrxe_post_recv(struct ibv_qp *base, struct ibv_recv_wr *wr,
+		     struct ibv_recv_wr **bad)
 {
 	struct pinrxe_qp *qp = to_qp(base);
 
@@ -120,7 +122,8 @@ int pinrxe_post_recv(struct ibv_qp *base, struct ibv_recv_wr *wr, struct ibv_rec
 	return post(&qp->rq, wr, bad);
 }
 
-int pinrxe_post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
+int pinrxe_post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *wr,
+			 struct ibv_recv_wr **bad)
 {
 	return post(&to_srq(srq)->rq, wr, bad);
 }

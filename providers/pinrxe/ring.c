@@ -47,7 +47,8 @@ int pinrxe_ring_map(struct pinrxe_ring *ring, int fd, const struct mminfo *info,
 
 	if (info->size < sizeof(struct rxe_queue_buf))
 		return EINVAL;
-	area = mmap(NULL, info->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, info->offset);
+	area = mmap(NULL, info->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		    info->offset);
 	if (area == MAP_FAILED)
 		return errno;
 	err = adopt(ring, area, info->size, slot_size);
@@ -75,8 +76,10 @@ int pinrxe_ring_reserve(const struct pinrxe_ring *ring, uint32_t entries, void *
 		return EINVAL;
 	while (slots < (size_t)entries + 1)
 		slots <<= 1;
-	*size = (sizeof(struct rxe_queue_buf) + (slots << ring->shift) + page - 1) & -page;
-	*area = mmap(NULL, *size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	*size = (sizeof(struct rxe_queue_buf) + (slots << ring->shift) + page - 1) &
+		-page;
+	*area = mmap(NULL, *size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		     -1, 0);
 	return *area == MAP_FAILED ? errno : 0;
 }
 

@@ -41,9 +41,9 @@ struct pinrxe_ring {
 	uint8_t *slots;
 	uint32_t mask;
 	uint32_t shift;
-	uint32_t own;	/* our index: next slot to fill, or to read */
+	uint32_t own;   /* our index: next slot to fill, or to read */
 	uint32_t other; /* the kernel's index as last seen */
-	size_t size;	/* of the mapping */
+	size_t size;    /* of the mapping */
 };
 
 static inline void *pinrxe_slot(const struct pinrxe_ring *ring, uint32_t index)
@@ -58,7 +58,8 @@ static inline uint32_t pinrxe_next(const struct pinrxe_ring *ring, uint32_t inde
 
 static inline uint32_t pinrxe_load_index(const __u32 *index)
 {
-	return atomic_load_explicit((const _Atomic uint32_t *)index, memory_order_acquire);
+	return atomic_load_explicit((const _Atomic uint32_t *)index,
+				    memory_order_acquire);
 }
 
 static inline void pinrxe_store_index(__u32 *index, uint32_t value)

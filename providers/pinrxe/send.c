@@ -15,7 +15,8 @@
  */
 int pinrxe_ring_doorbell(struct pinrxe_qp *qp)
 {
-	ssize_t n = write(qp->vqp.qp.context->cmd_fd, &qp->doorbell, sizeof(qp->doorbell));
+	ssize_t n =
+		write(qp->vqp.qp.context->cmd_fd, &qp->doorbell, sizeof(qp->doorbell));
 
 	if (likely(n == sizeof(qp->doorbell)))
 		return 0;
@@ -23,8 +24,8 @@ int pinrxe_ring_doorbell(struct pinrxe_qp *qp)
 }
 
 /* Kept out of line: the usual request has its data in one or two entries. */
-static __attribute__((noinline)) int fill_inline(struct pinrxe_qp *qp, struct rxe_send_wqe *wqe,
-				const struct ibv_send_wr *wr)
+static __attribute__((noinline)) int
+fill_inline(struct pinrxe_qp *qp, struct rxe_send_wqe *wqe, const struct ibv_send_wr *wr)
 {
 	uint8_t *to = wqe->dma.inline_data;
 	uint32_t room = qp->max_inline;
@@ -61,7 +62,8 @@ static inline int fill_data(struct pinrxe_qp *qp, struct rxe_send_wqe *wqe,
 	return 0;
 }
 
-static __attribute__((noinline)) int fill_atomic(struct rxe_send_wqe *wqe, const struct ibv_send_wr *wr)
+static __attribute__((noinline)) int fill_atomic(struct rxe_send_wqe *wqe,
+						 const struct ibv_send_wr *wr)
 {
 	if (wr->wr.atomic.remote_addr & 7 || wr->num_sge != 1 || wr->sg_list->length != 8)
 		return EINVAL;
@@ -71,7 +73,7 @@ static __attribute__((noinline)) int fill_atomic(struct rxe_send_wqe *wqe, const
 }
 
 static __attribute__((noinline)) int fill(struct pinrxe_qp *qp, struct rxe_send_wqe *wqe,
-		       const struct ibv_send_wr *wr)
+					  const struct ibv_send_wr *wr)
 {
 	uint32_t opcode = wr->opcode;
 	int err;
@@ -105,7 +107,8 @@ static __attribute__((noinline)) int fill(struct pinrxe_qp *qp, struct rxe_send_
 			return err;
 		break;
 	case IBV_WR_BIND_MW:
-		pinrxe_wqe_bind(wqe, wr->bind_mw.mw, wr->bind_mw.rkey, &wr->bind_mw.bind_info);
+		pinrxe_wqe_bind(wqe, wr->bind_mw.mw, wr->bind_mw.rkey,
+				&wr->bind_mw.bind_info);
 		return 0;
 	case IBV_WR_LOCAL_INV:
 		pinrxe_wqe_local_inv(wqe, wr->invalidate_rkey);
@@ -115,11 +118,15 @@ static __attribute__((noinline)) int fill(struct pinrxe_qp *qp, struct rxe_send_
 }
 
 /* What a request and an entry have side by side in the same order is copied in one go. */
-static_assert(offsetof(struct ibv_send_wr, send_flags) - offsetof(struct ibv_send_wr, opcode) ==
+static_assert(offsetof(struct ibv_send_wr, send_flags) -
+			      offsetof(struct ibv_send_wr, opcode) ==
 		      offsetof(struct rxe_send_wr, send_flags) -
-			      offsetof(struct rxe_send_wr, opcode), "wr");
-static_assert(offsetof(struct ibv_send_wr, imm_data) - offsetof(struct ibv_send_wr, opcode) ==
-		      offsetof(struct rxe_send_wr, ex) - offsetof(struct rxe_send_wr, opcode),
+			      offsetof(struct rxe_send_wr, opcode),
+	      "wr");
+static_assert(offsetof(struct ibv_send_wr, imm_data) -
+			      offsetof(struct ibv_send_wr, opcode) ==
+		      offsetof(struct rxe_send_wr, ex) -
+			      offsetof(struct rxe_send_wr, opcode),
 	      "wr");
 
 /*
@@ -149,7 +156,8 @@ static inline bool fill_simple(struct rxe_send_wqe *wqe, const struct ibv_send_w
 }
 
 /* Some requests of a list could not be posted. */
-static __attribute__((noinline)) int post_failed(struct pinrxe_qp *qp, struct ibv_send_wr *first,
+static __attribute__((noinline)) int post_failed(struct pinrxe_qp *qp,
+						 struct ibv_send_wr *first,
 						 struct ibv_send_wr *wr,
 						 struct ibv_send_wr **bad, int err)
 {
@@ -160,7 +168,8 @@ static __attribute__((noinline)) int post_failed(struct pinrxe_qp *qp, struct ib
 	return err;
 }
 
-int pinrxe_post_send(struct ibv_qp *base, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
+int pinrxe_post_send(struct ibv_qp *base, struct ibv_send_wr *wr,
+		     struct ibv_send_wr **bad)
 {
 	struct pinrxe_qp *qp = to_qp(base);
 	struct pinrxe_ring *ring = &qp->sq;

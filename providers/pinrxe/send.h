@@ -23,17 +23,18 @@ struct pinrxe_wr_flush {
 #define PINRXE_BIT(opcode) (UINT32_C(1) << (opcode))
 
 #define PINRXE_UD_OPCODES (PINRXE_BIT(IBV_WR_SEND) | PINRXE_BIT(IBV_WR_SEND_WITH_IMM))
-#define PINRXE_UC_OPCODES                                                                      \
-	(PINRXE_UD_OPCODES | PINRXE_BIT(IBV_WR_RDMA_WRITE) |                                   \
+#define PINRXE_UC_OPCODES                                    \
+	(PINRXE_UD_OPCODES | PINRXE_BIT(IBV_WR_RDMA_WRITE) | \
 	 PINRXE_BIT(IBV_WR_RDMA_WRITE_WITH_IMM) | PINRXE_BIT(IBV_WR_BIND_MW))
-#define PINRXE_RC_OPCODES                                                                      \
-	(PINRXE_UC_OPCODES | PINRXE_BIT(IBV_WR_RDMA_READ) |                                    \
-	 PINRXE_BIT(IBV_WR_ATOMIC_CMP_AND_SWP) | PINRXE_BIT(IBV_WR_ATOMIC_FETCH_AND_ADD) |     \
-	 PINRXE_BIT(IBV_WR_SEND_WITH_INV) | PINRXE_BIT(IBV_WR_LOCAL_INV) |                    \
-	 PINRXE_BIT(PINRXE_WR_FLUSH) | PINRXE_BIT(PINRXE_WR_ATOMIC_WRITE))
-#define PINRXE_INLINE_OPCODES                                                                  \
-	(PINRXE_BIT(IBV_WR_SEND) | PINRXE_BIT(IBV_WR_SEND_WITH_IMM) |                          \
-	 PINRXE_BIT(IBV_WR_SEND_WITH_INV) | PINRXE_BIT(IBV_WR_RDMA_WRITE) |                    \
+#define PINRXE_RC_OPCODES                                                             \
+	(PINRXE_UC_OPCODES | PINRXE_BIT(IBV_WR_RDMA_READ) |                           \
+	 PINRXE_BIT(IBV_WR_ATOMIC_CMP_AND_SWP) |                                      \
+	 PINRXE_BIT(IBV_WR_ATOMIC_FETCH_AND_ADD) | PINRXE_BIT(IBV_WR_SEND_WITH_INV) | \
+	 PINRXE_BIT(IBV_WR_LOCAL_INV) | PINRXE_BIT(PINRXE_WR_FLUSH) |                 \
+	 PINRXE_BIT(PINRXE_WR_ATOMIC_WRITE))
+#define PINRXE_INLINE_OPCODES                                               \
+	(PINRXE_BIT(IBV_WR_SEND) | PINRXE_BIT(IBV_WR_SEND_WITH_IMM) |       \
+	 PINRXE_BIT(IBV_WR_SEND_WITH_INV) | PINRXE_BIT(IBV_WR_RDMA_WRITE) | \
 	 PINRXE_BIT(IBV_WR_RDMA_WRITE_WITH_IMM))
 
 /* What the kernel expects of an entry that it has not begun: posted, no error yet. */
@@ -44,8 +45,8 @@ static inline void pinrxe_wqe_reset(struct rxe_send_wqe *wqe)
 	wqe->has_rd_atomic = 0;
 }
 
-static inline void pinrxe_wqe_start(struct rxe_send_wqe *wqe, uint64_t wr_id, uint32_t opcode,
-				    uint32_t flags)
+static inline void pinrxe_wqe_start(struct rxe_send_wqe *wqe, uint64_t wr_id,
+				    uint32_t opcode, uint32_t flags)
 {
 	wqe->wr.wr_id = wr_id;
 	wqe->wr.opcode = opcode;
@@ -60,8 +61,8 @@ static inline void pinrxe_wqe_rdma(struct rxe_send_wqe *wqe, uint64_t addr, uint
 	wqe->iova = addr;
 }
 
-static inline void pinrxe_wqe_atomic(struct rxe_send_wqe *wqe, uint64_t addr, uint32_t rkey,
-				     uint64_t compare_add, uint64_t swap)
+static inline void pinrxe_wqe_atomic(struct rxe_send_wqe *wqe, uint64_t addr,
+				     uint32_t rkey, uint64_t compare_add, uint64_t swap)
 {
 	wqe->wr.wr.atomic.remote_addr = addr;
 	wqe->wr.wr.atomic.compare_add = compare_add;
@@ -129,7 +130,8 @@ static inline bool pinrxe_publish_send(struct pinrxe_qp *qp, uint32_t index)
 	}
 	ring->own = index;
 	atomic_exchange((_Atomic uint32_t *)&ring->buf->producer_index, index);
-	consumer = atomic_load((const _Atomic uint32_t *)&ring->buf->consumer_index) & ring->mask;
+	consumer = atomic_load((const _Atomic uint32_t *)&ring->buf->consumer_index) &
+		   ring->mask;
 	ring->other = consumer;
 	return ((first - consumer) & ring->mask) >= 2;
 }

@@ -19,8 +19,8 @@ struct ibv_srq *pinrxe_create_srq(struct ibv_pd *pd, struct ibv_srq_init_attr *a
 	srq = calloc(1, sizeof(*srq));
 	if (!srq)
 		return NULL;
-	err = ibv_cmd_create_srq(pd, &srq->vsrq.srq, attr, &cmd, sizeof(cmd), &resp.ibv_resp,
-				 sizeof(resp));
+	err = ibv_cmd_create_srq(pd, &srq->vsrq.srq, attr, &cmd, sizeof(cmd),
+				 &resp.ibv_resp, sizeof(resp));
 	if (err)
 		goto free_srq;
 	srq->rq.max_sge = attr->attr.max_sge;
@@ -30,7 +30,8 @@ struct ibv_srq *pinrxe_create_srq(struct ibv_pd *pd, struct ibv_srq_init_attr *a
 	err = pinrxe_ring_map(&srq->rq.ring, pd->context->cmd_fd, &resp.mi,
 			      pinrxe_recv_slot_size(srq->rq.max_sge));
 	if (err) {
-		pinrxe_err(pd->context, "cannot map the ring of an SRQ: %s\n", strerror(err));
+		pinrxe_err(pd->context, "cannot map the ring of an SRQ: %s\n",
+			   strerror(err));
 		ibv_cmd_destroy_srq(&srq->vsrq.srq);
 		goto free_srq;
 	}
@@ -53,7 +54,8 @@ struct ibv_srq *pinrxe_create_srq_ex(struct ibv_context *context,
 	(void)context;
 	if (!check_comp_mask(attr->comp_mask,
 			     IBV_SRQ_INIT_ATTR_TYPE | IBV_SRQ_INIT_ATTR_PD) ||
-	    (attr->comp_mask & IBV_SRQ_INIT_ATTR_TYPE && attr->srq_type != IBV_SRQT_BASIC)) {
+	    (attr->comp_mask & IBV_SRQ_INIT_ATTR_TYPE &&
+	     attr->srq_type != IBV_SRQT_BASIC)) {
 		errno = EOPNOTSUPP;
 		return NULL;
 	}
@@ -94,7 +96,8 @@ static int resize(struct pinrxe_srq *srq, struct ibv_srq_attr *attr, int mask)
 	}
 	err = pinrxe_ring_replace(ring, context->cmd_fd, &info, area, size, &old);
 	if (err) {
-		pinrxe_err(context, "SRQ lost: cannot map its new ring: %s\n", strerror(err));
+		pinrxe_err(context, "SRQ lost: cannot map its new ring: %s\n",
+			   strerror(err));
 		return err;
 	}
 	ring->own = pinrxe_load_index(&ring->buf->producer_index) & ring->mask;

@@ -13,11 +13,13 @@
 
 static_assert(sizeof(struct rxe_sge) == sizeof(struct ibv_sge), "sge");
 static_assert(offsetof(struct rxe_sge, addr) == offsetof(struct ibv_sge, addr), "sge");
-static_assert(offsetof(struct rxe_sge, length) == offsetof(struct ibv_sge, length), "sge");
+static_assert(offsetof(struct rxe_sge, length) == offsetof(struct ibv_sge, length),
+	      "sge");
 static_assert(offsetof(struct rxe_sge, lkey) == offsetof(struct ibv_sge, lkey), "sge");
 
 /* Returns the sum of the lengths; 2^31 entries could not overflow it. */
-static inline uint64_t pinrxe_copy_sge(struct rxe_sge *to, const struct ibv_sge *from, int n)
+static inline uint64_t pinrxe_copy_sge(struct rxe_sge *to, const struct ibv_sge *from,
+				       int n)
 {
 	uint64_t length = 0;
 
@@ -29,7 +31,8 @@ static inline uint64_t pinrxe_copy_sge(struct rxe_sge *to, const struct ibv_sge 
 }
 
 /* A slot has what the kernel left there: everything that it starts from is set. */
-static inline void pinrxe_init_dma(struct rxe_dma_info *dma, uint32_t length, uint32_t num_sge)
+static inline void pinrxe_init_dma(struct rxe_dma_info *dma, uint32_t length,
+				   uint32_t num_sge)
 {
 	dma->length = length;
 	dma->resid = length;

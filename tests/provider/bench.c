@@ -20,7 +20,11 @@
 #include <infiniband/verbs.h>
 #include <valgrind/callgrind.h>
 
-enum { ROUNDS = 64, CHAIN = 16, DEPTH = 64 };
+enum {
+	ROUNDS = 64,
+	CHAIN = 16,
+	DEPTH = 64
+};
 
 struct end {
 	struct ibv_qp *qp;
@@ -64,7 +68,9 @@ static void make_end(struct end *end)
 {
 	struct ibv_qp_init_attr_ex attr = {
 		.qp_type = IBV_QPT_RC,
-		.cap = { .max_send_wr = DEPTH, .max_recv_wr = 2 * ROUNDS, .max_send_sge = 1,
+		.cap = { .max_send_wr = DEPTH,
+			 .max_recv_wr = 2 * ROUNDS,
+			 .max_send_sge = 1,
 			 .max_recv_sge = 1 },
 		.comp_mask = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
 		.send_ops_flags = IBV_QP_EX_WITH_RDMA_WRITE,
@@ -88,7 +94,8 @@ static void connect_ends(struct ibv_qp *qp, uint32_t peer)
 	};
 
 	must(!ibv_modify_qp(qp, &attr,
-			    IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS),
+			    IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+				    IBV_QP_ACCESS_FLAGS),
 	     "INIT");
 	attr = (struct ibv_qp_attr){
 		.qp_state = IBV_QPS_RTR,
@@ -98,7 +105,9 @@ static void connect_ends(struct ibv_qp *qp, uint32_t peer)
 		.min_rnr_timer = 12,
 		.ah_attr = { .is_global = 1,
 			     .port_num = 1,
-			     .grh = { .dgid = gid, .sgid_index = gid_index, .hop_limit = 1 } },
+			     .grh = { .dgid = gid,
+				      .sgid_index = gid_index,
+				      .hop_limit = 1 } },
 	};
 	must(!ibv_modify_qp(qp, &attr,
 			    IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
@@ -111,8 +120,9 @@ static void connect_ends(struct ibv_qp *qp, uint32_t peer)
 				     .rnr_retry = 7,
 				     .max_rd_atomic = 1 };
 	must(!ibv_modify_qp(qp, &attr,
-			    IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-				    IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC),
+			    IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
+				    IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
+				    IBV_QP_MAX_QP_RD_ATOMIC),
 	     "RTS");
 }
 
@@ -121,7 +131,9 @@ static struct ibv_sge sge;
 
 static void make_chain(void)
 {
-	sge = (struct ibv_sge){ .addr = (uintptr_t)buffer, .length = 8, .lkey = mr->lkey };
+	sge = (struct ibv_sge){ .addr = (uintptr_t)buffer,
+				.length = 8,
+				.lkey = mr->lkey };
 	for (int i = 0; i < CHAIN; i++)
 		chain[i] = (struct ibv_send_wr){
 			.wr_id = i,
@@ -147,7 +159,8 @@ static void drain(struct ibv_cq *cq, int n)
 		must(got >= 0, "ibv_poll_cq");
 		for (i = 0; i < got; i++)
 			if (wc[i].status)
-				errx(1, "completion: %s", ibv_wc_status_str(wc[i].status));
+				errx(1, "completion: %s",
+				     ibv_wc_status_str(wc[i].status));
 		n -= got;
 		if (got || !n)
 			continue;
@@ -182,11 +195,11 @@ static void await_completion(struct end *end)
 	ibv_ack_cq_events(from, 1);
 }
 
-#define MEASURED(call)                                                                         \
-	do {                                                                                   \
-		CALLGRIND_TOGGLE_COLLECT;                                                      \
-		call;                                                                          \
-		CALLGRIND_TOGGLE_COLLECT;                                                      \
+#define MEASURED(call)                    \
+	do {                              \
+		CALLGRIND_TOGGLE_COLLECT; \
+		call;                     \
+		CALLGRIND_TOGGLE_COLLECT; \
 	} while (0)
 
 static void bench_send(struct end *end)

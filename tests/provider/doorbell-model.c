@@ -25,28 +25,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POSTS = 5 };
+enum {
+	POSTS = 5
+};
 
 /* Of the program and of the kernel's task: where they are. */
-enum { STORE, LOAD, RING, USER_DONE };
-enum { SLEEP, SEND, COMPLETE, FLUSH_LOAD, FLUSH_STORE, FINISH };
+enum {
+	STORE,
+	LOAD,
+	RING,
+	USER_DONE
+};
+enum {
+	SLEEP,
+	SEND,
+	COMPLETE,
+	FLUSH_LOAD,
+	FLUSH_STORE,
+	FINISH
+};
 
 struct state {
-	uint8_t user, stored, shown;	       /* program's index: stored, visible */
+	uint8_t user, stored, shown;           /* program's index: stored, visible */
 	uint8_t task, completed, visible;      /* kernel's index: stored, visible */
 	uint8_t sent, under_way, acknowledged; /* at work */
 	uint8_t again, progress;
 };
 
 struct rules {
-	bool error;	 /* the QP is in error */
-	bool fence;	 /* between the program's store and load */
+	bool error;      /* the QP is in error */
+	bool fence;      /* between the program's store and load */
 	uint8_t earlier; /* requests that must be seen incomplete to leave a doorbell out */
 };
 
 /* --- set of states that have been looked at */
 
-enum { BUCKETS = 1 << 20 };
+enum {
+	BUCKETS = 1 << 20
+};
 static struct state table[BUCKETS];
 static uint8_t used[BUCKETS];
 static unsigned int states;
@@ -208,7 +224,8 @@ static int check(const char *text, struct rules rules, bool expected)
 	memset(used, 0, sizeof(used));
 	states = 0;
 	lost = loses(&start, &rules);
-	printf("%s: %s (%u states)\n", text, lost ? "can lose a request" : "loses none", states);
+	printf("%s: %s (%u states)\n", text, lost ? "can lose a request" : "loses none",
+	       states);
 	return lost != expected;
 }
 
@@ -217,11 +234,15 @@ int main(void)
 	int wrong = 0;
 
 	/* what is done */
-	wrong |= check("at work, two earlier ones", (struct rules){ false, true, 2 }, false);
-	wrong |= check("in error, two earlier ones", (struct rules){ true, true, 2 }, false);
+	wrong |= check("at work, two earlier ones", (struct rules){ false, true, 2 },
+		       false);
+	wrong |= check("in error, two earlier ones", (struct rules){ true, true, 2 },
+		       false);
 	/* what is not, and why: these show that the model can tell */
-	wrong |= check("at work, one earlier one", (struct rules){ false, true, 1 }, false);
-	wrong |= check("in error, one earlier one", (struct rules){ true, true, 1 }, true);
+	wrong |= check("at work, one earlier one", (struct rules){ false, true, 1 },
+		       false);
+	wrong |=
+		check("in error, one earlier one", (struct rules){ true, true, 1 }, true);
 	wrong |= check("at work, no fence", (struct rules){ false, false, 2 }, true);
 	wrong |= check("in error, no fence", (struct rules){ true, false, 2 }, true);
 	wrong |= check("at work, none earlier", (struct rules){ false, true, 0 }, true);

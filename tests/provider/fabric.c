@@ -38,7 +38,8 @@ static void open_fabric(struct fabric *f)
 	ibv_free_device_list(list);
 	f->pd = ibv_alloc_pd(f->context);
 	CHECK(f->pd != NULL);
-	f->memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	f->memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(f->memory != MAP_FAILED);
 	f->mr = ibv_reg_mr(f->pd, f->memory, MEMORY,
 			   IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE |
@@ -142,22 +143,26 @@ void connect_end(struct fabric *f, struct end *end, uint32_t peer)
 
 	CHECK_INT(ibv_modify_qp(end->qp, &init,
 				IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
-					IBV_QP_ACCESS_FLAGS), 0);
+					IBV_QP_ACCESS_FLAGS),
+		  0);
 	CHECK_INT(ibv_modify_qp(end->qp, &rtr,
-				IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
-					IBV_QP_RQ_PSN |
-					(rc ? IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER : 0)),
+				IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU |
+					IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+					(rc ? IBV_QP_MAX_DEST_RD_ATOMIC |
+							 IBV_QP_MIN_RNR_TIMER
+					    : 0)),
 		  0);
 	CHECK_INT(ibv_modify_qp(end->qp, &rts,
 				IBV_QP_STATE | IBV_QP_SQ_PSN |
-					(rc ? IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-						      IBV_QP_MAX_QP_RD_ATOMIC
+					(rc ? IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
+							 IBV_QP_RNR_RETRY |
+							 IBV_QP_MAX_QP_RD_ATOMIC
 					    : 0)),
 		  0);
 }
 
-void make_pair(struct fabric *f, struct pair *pair, enum ibv_qp_type type, struct ibv_qp_cap cap,
-	       uint64_t send_ops)
+void make_pair(struct fabric *f, struct pair *pair, enum ibv_qp_type type,
+	       struct ibv_qp_cap cap, uint64_t send_ops)
 {
 	struct ibv_qp_init_attr_ex attr = {
 		.qp_type = type,

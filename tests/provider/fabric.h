@@ -27,12 +27,13 @@ struct pair {
 	struct end a, b;
 };
 
-enum { MEMORY = 1 << 20 };
+enum {
+	MEMORY = 1 << 20
+};
 
 /* A check that does not hold ends the test, not the program. */
-#define CHECK(condition) check_that(condition, __func__, __LINE__, #condition)
-#define CHECK_INT(value, expected)                                                             \
-	check_int(value, expected, __func__, __LINE__, #value)
+#define CHECK(condition)           check_that(condition, __func__, __LINE__, #condition)
+#define CHECK_INT(value, expected) check_int(value, expected, __func__, __LINE__, #value)
 void check_that(bool holds, const char *function, int line, const char *text);
 void check_int(long long value, long long expected, const char *function, int line,
 	       const char *text);
@@ -44,8 +45,8 @@ struct test {
 int run_tests(const struct test *tests, size_t n, int argc, char **argv);
 
 extern const struct ibv_qp_cap small_cap;
-void make_pair(struct fabric *f, struct pair *pair, enum ibv_qp_type type, struct ibv_qp_cap cap,
-	       uint64_t send_ops);
+void make_pair(struct fabric *f, struct pair *pair, enum ibv_qp_type type,
+	       struct ibv_qp_cap cap, uint64_t send_ops);
 void make_end(struct fabric *f, struct end *end, struct ibv_qp_init_attr_ex attr);
 void connect_end(struct fabric *f, struct end *end, uint32_t peer);
 void break_pair(struct pair *pair);

@@ -16,7 +16,9 @@
 #define F_LAYOUT    0x100
 #define F_EXCLUSIVE 0x200
 
-enum { ACCESS = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ };
+enum {
+	ACCESS = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ
+};
 
 static char log_file[] = "/tmp/verbs-log.XXXXXX";
 static char path[512];
@@ -62,8 +64,8 @@ static int new_file(int flags)
 	return fd;
 }
 
-static void expect_refused(struct fabric *f, int fd, uint64_t offset, size_t length, int access,
-			   int err, const char *why)
+static void expect_refused(struct fabric *f, int fd, uint64_t offset, size_t length,
+			   int access, int err, const char *why)
 {
 	errno = 0;
 	CHECK(!pinrxedv_reg_lease_mr(f->pd, fd, offset, length, access));

@@ -20,12 +20,16 @@
 #include "cq.h"
 #include "send.h"
 
-enum { PAGE = 4096, SIZE = 4 * PAGE };
+enum {
+	PAGE = 4096,
+	SIZE = 4 * PAGE
+};
 
-#define CHECK(condition)                                                                       \
-	do {                                                                                   \
-		if (!(condition))                                                              \
-			errx(1, "%s:%d: %s does not hold", __func__, __LINE__, #condition);    \
+#define CHECK(condition)                                                       \
+	do {                                                                   \
+		if (!(condition))                                              \
+			errx(1, "%s:%d: %s does not hold", __func__, __LINE__, \
+			     #condition);                                      \
 	} while (0)
 
 static struct verbs_context context;
@@ -33,14 +37,17 @@ static struct verbs_context context;
 /* A ring that the provider could have mapped: as large as fits SIZE. */
 static void make_ring(struct pinrxe_ring *ring, uint32_t shift)
 {
-	uint8_t *area = mmap(NULL, SIZE + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *area = mmap(NULL, SIZE + 2 * PAGE, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint32_t slots = 1;
 
 	CHECK(area != MAP_FAILED && !mprotect(area + PAGE, SIZE, PROT_READ | PROT_WRITE));
 	while (sizeof(struct rxe_queue_buf) + ((size_t)slots << (shift + 1)) <= SIZE)
 		slots *= 2;
-	*ring = (struct pinrxe_ring){ .buf = (void *)(area + PAGE), .mask = slots - 1,
-				      .shift = shift, .size = SIZE };
+	*ring = (struct pinrxe_ring){ .buf = (void *)(area + PAGE),
+				      .mask = slots - 1,
+				      .shift = shift,
+				      .size = SIZE };
 	ring->slots = ring->buf->data;
 	ring->buf->index_mask = ring->mask;
 	ring->buf->log2_elem_size = shift;
@@ -53,7 +60,9 @@ static void free_ring(struct pinrxe_ring *ring)
 
 static void make_qp(struct pinrxe_qp *qp, enum ibv_qp_type type)
 {
-	*qp = (struct pinrxe_qp){ .opcodes = PINRXE_RC_OPCODES, .max_sge = 3, .max_inline = 48,
+	*qp = (struct pinrxe_qp){ .opcodes = PINRXE_RC_OPCODES,
+				  .max_sge = 3,
+				  .max_inline = 48,
 				  .ud = type == IBV_QPT_UD };
 	qp->simple = qp->ud ? 0 : PINRXE_SIMPLE_OPCODES;
 	qp->rq.max_sge = 3;
@@ -118,7 +127,8 @@ static void hostile_geometry(void)
 			continue;
 		accepted++;
 		CHECK((UINT32_C(1) << ring.shift) >= 48);
-		CHECK((uint8_t *)pinrxe_slot(&ring, ring.mask) + (UINT32_C(1) << ring.shift) <=
+		CHECK((uint8_t *)pinrxe_slot(&ring, ring.mask) +
+			      (UINT32_C(1) << ring.shift) <=
 		      (uint8_t *)ring.buf + SIZE);
 		pinrxe_ring_unmap(&ring);
 	}
@@ -208,7 +218,9 @@ static void hostile_requests(void)
 
 /* --- fair: threads on both sides */
 
-enum { TOTAL = 40000 };
+enum {
+	TOTAL = 40000
+};
 
 struct game {
 	struct pinrxe_cq cq;
@@ -225,10 +237,12 @@ static void *complete(void *arg)
 	uint32_t producer = 0, next;
 
 	for (uint32_t i = 0; i < TOTAL; i++) {
-		struct ib_uverbs_wc *wc = (void *)(ring->slots + ((size_t)producer << ring->shift));
+		struct ib_uverbs_wc *wc =
+			(void *)(ring->slots + ((size_t)producer << ring->shift));
 
 		next = (producer + 1) & ring->mask;
-		while (next == __atomic_load_n(&ring->buf->consumer_index, __ATOMIC_ACQUIRE))
+		while (next ==
+		       __atomic_load_n(&ring->buf->consumer_index, __ATOMIC_ACQUIRE))
 			sched_yield();
 		wc->wr_id = i;
 		wc->byte_len = ~i;
@@ -297,7 +311,9 @@ static void *post(void *arg)
 {
 	struct game *g = arg;
 	struct ibv_sge sge = { .length = 8 };
-	struct ibv_send_wr wr = { .sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_RDMA_WRITE };
+	struct ibv_send_wr wr = { .sg_list = &sge,
+				  .num_sge = 1,
+				  .opcode = IBV_WR_RDMA_WRITE };
 	struct ibv_send_wr *bad;
 
 	for (int i = 0; i < TOTAL / 4;) {
@@ -318,9 +334,11 @@ static void *consume(void *arg)
 	uint32_t consumer = 0;
 
 	while (g->taken < 2 * (TOTAL / 4)) {
-		struct rxe_send_wqe *wqe = (void *)(ring->slots + ((size_t)consumer << ring->shift));
+		struct rxe_send_wqe *wqe =
+			(void *)(ring->slots + ((size_t)consumer << ring->shift));
 
-		if (consumer == __atomic_load_n(&ring->buf->producer_index, __ATOMIC_ACQUIRE)) {
+		if (consumer ==
+		    __atomic_load_n(&ring->buf->producer_index, __ATOMIC_ACQUIRE)) {
 			sched_yield();
 			continue;
 		}

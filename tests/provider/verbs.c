@@ -183,7 +183,8 @@ static void reset_cleans_its_completions(struct fabric *f)
 	struct end one, two;
 	struct ibv_wc wc;
 
-	make_end(f, &one, (struct ibv_qp_init_attr_ex){ .qp_type = IBV_QPT_RC, .cap = small_cap });
+	make_end(f, &one,
+		 (struct ibv_qp_init_attr_ex){ .qp_type = IBV_QPT_RC, .cap = small_cap });
 	attr.send_cq = attr.recv_cq = one.cq;
 	two.qp = ibv_create_qp(f->pd, &attr);
 	CHECK(two.qp != NULL);
@@ -368,16 +369,19 @@ static void atomic_write_and_flush(struct fabric *f)
 	ex = ibv_qp_to_qp_ex(p.a.qp);
 	CHECK(ex != NULL);
 	mr = ibv_reg_mr(f->pd, f->memory, MEMORY,
-			IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
-				PINRXE_ACCESS_FLUSH_GLOBAL);
+			IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE |
+				IBV_ACCESS_REMOTE_READ | PINRXE_ACCESS_FLUSH_GLOBAL);
 	CHECK(mr != NULL);
 	ibv_wr_start(ex);
 	ex->wr_flags = IBV_SEND_SIGNALED;
 	ex->wr_id = 1;
-	CHECK_INT(pinrxedv_wr_atomic_write(ex, mr->rkey, (uintptr_t)f->memory + 4096, &value), 0);
+	CHECK_INT(pinrxedv_wr_atomic_write(ex, mr->rkey, (uintptr_t)f->memory + 4096,
+					   &value),
+		  0);
 	ex->wr_id = 2;
 	CHECK_INT(pinrxedv_wr_flush(ex, mr->rkey, (uintptr_t)f->memory + 4096, 8,
-				    PINRXEDV_FLUSH_GLOBAL, PINRXEDV_FLUSH_RANGE), 0);
+				    PINRXEDV_FLUSH_GLOBAL, PINRXEDV_FLUSH_RANGE),
+		  0);
 	CHECK_INT(ibv_wr_complete(ex), 0);
 	wc = take_wc(p.a.cq);
 	CHECK_INT(wc.status, IBV_WC_SUCCESS);
@@ -388,7 +392,8 @@ static void atomic_write_and_flush(struct fabric *f)
 	CHECK_INT(wc.wr_id, 2);
 	CHECK(!memcmp(f->memory + 4096, &value, 8));
 	ibv_wr_start(ex);
-	CHECK_INT(pinrxedv_wr_atomic_write(ex, mr->rkey, (uintptr_t)f->memory + 4100, &value),
+	CHECK_INT(pinrxedv_wr_atomic_write(ex, mr->rkey, (uintptr_t)f->memory + 4100,
+					   &value),
 		  EINVAL);
 	CHECK_INT(ibv_wr_complete(ex), EINVAL);
 	CHECK_INT(ibv_dereg_mr(mr), 0);
@@ -436,7 +441,9 @@ static int count_mappings(void)
 
 static void thousand_qps(struct fabric *f)
 {
-	enum { N = 1000 };
+	enum {
+		N = 1000
+	};
 	struct ibv_qp_init_attr attr = { .qp_type = IBV_QPT_RC, .cap = small_cap };
 	int fds = count_entries("/proc/self/fd"), maps = count_mappings();
 	static struct ibv_qp *qp[N];
@@ -456,7 +463,10 @@ static void thousand_qps(struct fabric *f)
 	CHECK_INT(count_entries("/proc/self/fd"), fds);
 }
 
-enum { POSTERS = 4, EACH = 150 };
+enum {
+	POSTERS = 4,
+	EACH = 150
+};
 
 struct crowd {
 	struct fabric *f;

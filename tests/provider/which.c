@@ -18,7 +18,8 @@ static struct ibv_context *open_device(const char *name)
 		if (strcmp(ibv_get_device_name(list[i]), name))
 			continue;
 #ifdef LINKED
-		printf("%s ", pinrxedv_is_supported(list[i]) ? "supported" : "unsupported");
+		printf("%s ",
+		       pinrxedv_is_supported(list[i]) ? "supported" : "unsupported");
 #endif
 		context = ibv_open_device(list[i]);
 	}
