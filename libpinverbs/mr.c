@@ -284,10 +284,13 @@ static int tear_down(struct pinv_mr *mr)
 	int fd = mr->desc ? description_fd(mr->desc) : -1;
 	int err;
 
-	/* A child shares its parent's verbs context: the MR there is the parent's. */
+	/*
+	 * A child shares its parent's verbs context: the MR there is the parent's. EIO is what
+	 * is left to say of an MR whose device has been removed: the kernel has ended it then.
+	 */
 	if (mr->ibv && mr->generation == process_generation()) {
 		err = ibv_dereg_mr(mr->ibv);
-		if (err)
+		if (err && err != EIO)
 			return fail_dereg(fd, "deregister", err);
 	}
 	mr->ibv = NULL;

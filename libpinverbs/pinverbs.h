@@ -193,7 +193,8 @@ struct pinv_mr *pinv_reg_mr(struct ibv_pd *pd, void *address, size_t length, int
  * If a step fails its errno is returned, the steps before it are done, the handle stays
  * valid and another call goes on at that step. Until the first step has succeeded nothing
  * has changed: EBUSY from ibv_dereg_mr() (memory windows are bound to it) leaves the MR in
- * full use. pinv_mr_ibv() tells: NULL when the MR is gone.
+ * full use. pinv_mr_ibv() tells: NULL when the MR is gone. If the device has been removed
+ * (O7) the MR has ended by itself, and the other steps are done.
  * Threads: safe; see the top of this file for handles shared by threads.
  * Returns those of ibv_dereg_mr(3); ENOMEM from munmap(2), which would split a mapping over
  * the process's limit; EBUSY as pinv_lease_release(). Rules: C1, C2, L6, T6.

@@ -275,6 +275,27 @@ static void killed_in_the_middle(void)
 	CU_ASSERT_EQUAL(truncate_errno(true), 0);
 }
 
+/* Last, since the regions' device is another one afterwards, if of the same name. */
+static void device_is_removed(void)
+{
+	struct pinv_mr *mr = pinv_reg_file_mr(guest_pd, guest_fd, 0, 0, WRITE);
+	unsigned before = count_descriptors();
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mr);
+	CU_ASSERT_EQUAL(
+		system("rdma link show >/tmp/guest-link && rdma link delete rxe0"), 0);
+	CU_ASSERT_PTR_NULL(pinv_reg_file_mr(guest_pd, guest_fd, 0, 0, WRITE));
+	CU_ASSERT_EQUAL(errno, EIO);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	CU_ASSERT_EQUAL(count_descriptors(), before - 1);
+	CU_ASSERT_EQUAL(kind_held(), PINV_LEASE_NONE);
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+	CU_ASSERT_EQUAL(system("rdma link add rxe0 type rxe netdev "
+			       "$(sed -n 's/.* rxe0.* netdev \\([^ ]*\\).*/\\1/p' "
+			       "/tmp/guest-link)"),
+			0);
+}
+
 const struct guest_test guest_bad_tests[] = {
 	{ "bad ranges", ranges },
 	{ "bad descriptors", descriptors },
@@ -286,5 +307,6 @@ const struct guest_test guest_bad_tests[] = {
 	{ "10,000 regions", ten_thousand_regions },
 	{ "signals in the middle", signals_in_the_middle },
 	{ "killed in the middle", killed_in_the_middle },
+	{ "device is removed", device_is_removed },
 	{ NULL, NULL },
 };

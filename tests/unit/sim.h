@@ -53,6 +53,9 @@ void sim_ask_back_silently(int fd);
 int sim_owner(int fd);
 int sim_signal(int fd);
 
+/* The RDMA device goes away, and with it what was registered. */
+void sim_remove_device(void);
+
 /* What ibv_is_fork_initialized() says, and what ibv_fork_init() will return. */
 void sim_set_fork(enum ibv_fork_status status, int init_error);
 

@@ -259,12 +259,51 @@ struct ibv_mr *sim_reg_mr(void *address, size_t length)
 				       IBV_ACCESS_LOCAL_WRITE);
 }
 
+/* The provider's memory is not given back: its ibv_dereg_mr() fails before that. */
+static struct ibv_mr *removed[8];
+
+void sim_remove_device(void)
+{
+	unsigned i, count = 0;
+
+	lock();
+	for (i = 0; i < MAX; i++) {
+		if (!regions[i].ibv)
+			continue;
+		removed[count++] = regions[i].ibv;
+		if (regions[i].lease)
+			regions[i].lease->pins--;
+		regions[i].ibv = NULL;
+	}
+	drop_unused_leases();
+	unlock();
+}
+
+static bool was_removed(struct ibv_mr *mr)
+{
+	unsigned i;
+
+	for (i = 0; i < sizeof(removed) / sizeof(*removed); i++) {
+		if (removed[i] == mr) {
+			removed[i] = NULL;
+			free(mr);
+			return true;
+		}
+	}
+	return false;
+}
+
 int __wrap_ibv_dereg_mr(struct ibv_mr *mr)
 {
 	struct region *region = regions;
 	int err = 0;
 
 	lock();
+	if (was_removed(mr)) {
+		record("dereg", "!");
+		unlock();
+		return EIO;
+	}
 	while (region < regions + MAX && region->ibv != mr)
 		region++;
 	if (refuse("dereg")) {

@@ -193,6 +193,23 @@ static void dereg_goes_on(void)
 	sim_close(fd);
 }
 
+/* O7: what is left is the mapping and the lease. */
+static void device_is_removed(void)
+{
+	int fd = sim_open(SIM_DAX, SIZE, O_RDWR),
+	    memory = sim_open(SIM_TMPFS, SIZE, O_RDWR);
+	struct pinv_mr *mr = reg(fd), *other = reg(memory);
+
+	sim_forget();
+	sim_remove_device();
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	ASSERT_EVENTS("dereg! munmap unlock close");
+	CU_ASSERT_EQUAL(pinv_dereg_mr(other), 0);
+	ASSERT_EVENTS("dereg! munmap");
+	sim_close(fd);
+	sim_close(memory);
+}
+
 static void regions_and_handles_share_the_lease(void)
 {
 	int fd = sim_open(SIM_DAX, SIZE, O_RDWR);
@@ -622,7 +639,7 @@ UNIT_MAIN("mr", UNIT_TEST(order_of_steps), UNIT_TEST(dereg_of_nothing),
 	  UNIT_TEST(every_failure), UNIT_TEST(every_failure_under_a_lease),
 	  UNIT_TEST(every_failure_without_lease), UNIT_TEST(provider_forgets_errno),
 	  UNIT_TEST(unwinding_meets_pins_of_others), UNIT_TEST(dereg_goes_on),
-	  UNIT_TEST(regions_and_handles_share_the_lease),
+	  UNIT_TEST(device_is_removed), UNIT_TEST(regions_and_handles_share_the_lease),
 	  UNIT_TEST(file_grows_under_the_lease),
 	  UNIT_TEST(caller_closes_its_descriptor_meanwhile),
 	  UNIT_TEST(ranges_within_the_file), UNIT_TEST(ranges_outside_the_file),
