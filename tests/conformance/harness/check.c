@@ -39,7 +39,7 @@ struct report {
 	unsigned int nr_settings;
 	struct {
 		char path[128], old[64];
-	} setting[4];
+	} setting[8];
 	size_t len;
 	char text[sizeof(((struct outcome *)0)->text)];
 };

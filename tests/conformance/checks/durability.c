@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Y1: every fsync flushes what a device may have written, counted by a tracepoint. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "scene.h"
+
+#define TRACING "/sys/kernel/tracing/"
+#define EVENT   TRACING "events/fs_dax/dax_writeback_one/enable"
+
+/* Pages of the file that were flushed since the last call. */
+static long flushed(const struct stat *st)
+{
+	char line[512], file[64];
+	unsigned long pages = 0, n;
+	const char *p;
+	FILE *f = fopen(TRACING "trace", "r");
+
+	if (!f)
+		broken("no " TRACING "trace");
+	snprintf(file, sizeof(file), "dev %u:%u ino 0x%lx ", major(st->st_dev),
+		 minor(st->st_dev), (unsigned long)st->st_ino);
+	while (fgets(line, sizeof(line), f)) {
+		p = strstr(line, "dax_writeback_one: ");
+		if (!p || !strstr(p, file))
+			continue;
+		p = strstr(p, "pglen ");
+		n = p ? strtoul(p + strlen("pglen "), NULL, 0) : 0;
+		if (!n)
+			broken("unknown trace line: %s", line);
+		pages += n;
+	}
+	fclose(f);
+	f = fopen(TRACING "trace", "w"); /* empties it */
+	if (!f)
+		broken("cannot empty " TRACING "trace");
+	fclose(f);
+	return (long)pages;
+}
+
+static void trace_flushes(const struct scene *s, struct stat *st)
+{
+	if (access(EVENT, W_OK))
+		skip("kernel without tracepoints");
+	must(stat(s->path, st));
+	set_for_check(EVENT, "1");
+	flushed(st);
+}
+
+CHECK(y1_every_fsync_flushes_pinned_pages, "Y1", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	const long pages = (long)(s.size / PAGE);
+	struct actor *peer = actor_start("peer");
+	struct stat st;
+
+	must(v_open(peer, 0));
+	v_connect(peer, 0, s.holder, 0);
+	trace_flushes(&s, &st);
+
+	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 8));
+	expect(0, a_fsync(s.holder, s.fd));
+	expect_value(pages, flushed(&st));
+	/* nothing faults now: only the pin tells that there may be new data */
+	expect(0, v_write(peer, 0, &s.mr, 2 * PAGE, PAGE, 9));
+	expect(0, a_fsync(s.holder, s.fd));
+	expect_value(pages, flushed(&st));
+	expect(0, v_write(peer, 0, &s.mr, 3 * PAGE, PAGE, 9));
+	expect(0, a_msync(s.holder, s.addr, s.size));
+	expect_value(pages, flushed(&st));
+
+	/* the last data, then no more: one flush, and no further one */
+	expect(0, v_write(peer, 0, &s.mr, 4 * PAGE, PAGE, 9));
+	expect(0, v_dereg(s.holder, &s.mr));
+	expect(0, a_fsync(s.holder, s.fd));
+	expect_value(pages, flushed(&st));
+	expect(0, a_fsync(s.holder, s.fd));
+	expect_value(0, flushed(&st));
+}
+
+CHECK(y1_fsync_of_another_descriptor_after_close, "Y1,C3", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct actor *peer = actor_start("peer"), *other = actor_start("other");
+	long fd = must(a_open(other, s.path, O_RDONLY));
+	struct stat st;
+
+	must(v_open(peer, 0));
+	v_connect(peer, 0, s.holder, 0);
+	trace_flushes(&s, &st);
+	scene_unmap_and_close(&s);
+	expect(0, a_fsync(other, fd));
+	flushed(&st);
+	expect(0, v_write(peer, 0, &s.mr, 0, PAGE, 8));
+	expect(0, a_fsync(other, fd));
+	expect_value((long)(s.size / PAGE), flushed(&st));
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Memory allocation that fails: the first, then the second, … of one call, until the call meets no
+ * failure any more.  Whatever the call then returns, nothing may be left behind.
+ */
+#include <errno.h>
+#include <infiniband/verbs.h>
+#include <rdma/ib_user_verbs.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "scene.h"
+
+#define NTH_MAX 400
+
+enum nth_call {
+	CALL_SETLEASE,
+	CALL_REG,
+	CALL_DEREG,
+	CALL_REREG
+};
+
+struct nth_step {
+	enum nth_call call;
+	int nth;       /* which allocation fails */
+	bool injected; /* it came to that */
+	long fd, addr, len;
+	struct ibv_mr *mr; /* in the actor */
+};
+
+static long arm(int nth)
+{
+	char text[16];
+	int fd = open("/proc/self/fail-nth", O_RDWR | O_CLOEXEC), n;
+
+	n = snprintf(text, sizeof(text), "%d", nth);
+	if (fd < 0 || write(fd, text, n) != n)
+		return -errno;
+	return fd;
+}
+
+/* What is left of the count; 0: the failure has happened. */
+static int disarm(int fd)
+{
+	char text[16] = "";
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || pwrite(fd, "0", 1, 0) != 1)
+		return -1;
+	close(fd);
+	return atoi(text);
+}
+
+static long rereg(const struct nth_step *s)
+{
+	struct ib_uverbs_rereg_mr_resp resp = { 0 };
+	struct ib_uverbs_rereg_mr in = { .mr_handle = s->mr->handle,
+					 .flags = IBV_REREG_MR_CHANGE_TRANSLATION,
+					 .start = s->addr,
+					 .length = s->len,
+					 .hca_va = s->addr };
+
+	return v_local_invoke(s->mr->context->cmd_fd, IB_USER_VERBS_CMD_REREG_MR, &in,
+			      sizeof(in), &resp, sizeof(resp));
+}
+
+static long do_call(struct nth_step *s)
+{
+	switch (s->call) {
+	case CALL_SETLEASE:
+		return fcntl(s->fd, F_SETLEASE, EXCLUSIVE_LAYOUT) ? -errno : 0;
+	case CALL_REG:
+		s->mr = ibv_reg_mr(v_local_pd(0), (void *)s->addr, s->len, REMOTE_RW);
+		return s->mr ? 0 : -errno;
+	case CALL_DEREG:
+		return -ibv_dereg_mr(s->mr);
+	case CALL_REREG:
+		return rereg(s);
+	}
+	return -EINVAL;
+}
+
+static long call_with_failure(void *buf, size_t size)
+{
+	struct nth_step *s = buf;
+	long fd = arm(s->nth), ret;
+	int left;
+
+	(void)size;
+	if (fd < 0)
+		return fd;
+	ret = do_call(s);
+	left = disarm((int)fd);
+	if (left < 0)
+		return -EPROTO;
+	s->injected = left == 0;
+	return ret;
+}
+
+static long call_plainly(void *buf, size_t size)
+{
+	(void)size;
+	return do_call(buf);
+}
+
+static long step(struct actor *a, struct nth_step *s, enum nth_call call, int nth)
+{
+	s->call = call;
+	s->nth = nth;
+	return actor_call(a, nth ? call_with_failure : call_plainly, s, sizeof(*s));
+}
+
+/* Allocations that may sleep fail too, of any size, and without a trace in the log. */
+static void let_allocations_fail(void)
+{
+	static const char *const settings[][2] = {
+		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/failslab/verbose", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
+	};
+	unsigned int i;
+
+	if (access("/proc/self/fail-nth", W_OK) || access(settings[0][0], W_OK))
+		skip("kernel without FAULT_INJECTION, FAILSLAB and FAIL_PAGE_ALLOC");
+	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		set_for_check(settings[i][0], settings[i][1]);
+}
+
+static long pinned_pages(void)
+{
+	return vmstat("nr_foll_pin_acquired") - vmstat("nr_foll_pin_released");
+}
+
+/* A leased, mapped file of several pages and tables, with verbs but no region. */
+static struct scene ready(void)
+{
+	struct scene s = { .holder = actor_start("holder"), .size = MiB(3) };
+
+	s.path = make_file("nth", s.size);
+	s.fd = must(a_open(s.holder, s.path, O_RDWR));
+	must(a_setlease(s.holder, s.fd, EXCLUSIVE_LAYOUT));
+	s.addr = must(a_mmap_shared(s.holder, s.fd, s.size));
+	scene_open_verbs(&s);
+	return s;
+}
+
+/* No page is pinned, none recorded, and the lease can go and come. */
+static void expect_nothing_left(const struct scene *s, long pinned, int nth)
+{
+	expect_value(pinned, pinned_pages());
+	expect_pins(s->holder, "");
+	expect(0, a_setlease(s->holder, s->fd, F_LAYOUT | F_UNLCK));
+	expect(0, a_setlease(s->holder, s->fd, EXCLUSIVE_LAYOUT));
+	if (check_has_failed())
+		fail_now("after the failure of allocation %d", nth);
+}
+
+CHECK(p2_registration_without_memory, "P2,P9", STOCK_FAIL)
+{
+	struct scene s = ready();
+	struct nth_step n = { .fd = s.fd, .addr = s.addr, .len = (long)s.size };
+	long pinned, ret;
+	int nth, failures = 0;
+
+	/* what the first registration of a context keeps is not its own */
+	require(0, step(s.holder, &n, CALL_REG, 0));
+	must(step(s.holder, &n, CALL_DEREG, 0));
+	let_allocations_fail();
+	pinned = pinned_pages();
+	for (nth = 1; nth < NTH_MAX; nth++) {
+		ret = step(s.holder, &n, CALL_REG, nth);
+		if (!n.injected)
+			break;
+		if (ret) {
+			expect(ENOMEM, ret);
+			failures++;
+		} else {
+			expect(0, step(s.holder, &n, CALL_DEREG, 0));
+		}
+		expect_nothing_left(&s, pinned, nth);
+	}
+	expect_true(nth < NTH_MAX, "still failing at allocation %d", nth);
+	expect(0, ret);
+	expect_true(failures >= 5, "only %d allocations made the registration fail",
+		    failures);
+	expect(0, step(s.holder, &n, CALL_DEREG, 0));
+	expect_nothing_left(&s, pinned, nth);
+}
+
+CHECK(c4_deregistration_without_memory, "C4,P2", STOCK_FAIL)
+{
+	struct scene s = ready();
+	struct nth_step n = { .fd = s.fd, .addr = s.addr, .len = (long)s.size };
+	long pinned, ret;
+	int nth;
+
+	require(0, step(s.holder, &n, CALL_REG, 0));
+	must(step(s.holder, &n, CALL_DEREG, 0));
+	let_allocations_fail();
+	pinned = pinned_pages();
+	for (nth = 1; nth < NTH_MAX; nth++) {
+		require(0, step(s.holder, &n, CALL_REG, 0));
+		ret = step(s.holder, &n, CALL_DEREG, nth);
+		if (ret) {
+			/* then the region is as it was */
+			expect_value(pinned + (long)(s.size / PAGE), pinned_pages());
+			expect(EBUSY, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+			expect(0, step(s.holder, &n, CALL_DEREG, 0));
+		}
+		expect_nothing_left(&s, pinned, nth);
+		if (!n.injected)
+			break;
+	}
+	expect_true(nth < NTH_MAX, "still failing at allocation %d", nth);
+	expect(0, ret);
+}
+
+CHECK(p10_re_registration_without_memory, "P10,P2", STOCK_FAIL)
+{
+	struct scene s = ready();
+	struct nth_step n = { .fd = s.fd, .addr = s.addr, .len = (long)s.size };
+	const long half = (long)s.size / 2;
+	long pinned, before, ret = 0;
+	int nth, failures = 0;
+
+	pinned = pinned_pages();
+	require(0, step(s.holder, &n, CALL_REG, 0));
+	let_allocations_fail();
+	for (nth = 1; nth < NTH_MAX; nth++) {
+		/* from the whole to the first half, and back */
+		n.len = nth % 2 ? half : (long)s.size;
+		before = pinned_pages();
+		ret = step(s.holder, &n, CALL_REREG, nth);
+		if (ret) {
+			expect(ENOMEM, ret);
+			expect_value(before, pinned_pages());
+			failures++;
+			/* the next one has the other length: bring the region to this one */
+			expect(0, step(s.holder, &n, CALL_REREG, 0));
+		}
+		expect_value(pinned + n.len / (long)PAGE, pinned_pages());
+		expect_pins(s.holder, pins_text(s.holder, s.uverbs_fd, s.path));
+		if (check_has_failed())
+			fail_now("after the failure of allocation %d", nth);
+		if (!n.injected)
+			break;
+	}
+	expect_true(nth < NTH_MAX, "still failing at allocation %d", nth);
+	expect(0, ret);
+	expect_true(failures >= 5, "only %d allocations made it fail", failures);
+	expect(0, step(s.holder, &n, CALL_DEREG, 0));
+	expect_nothing_left(&s, pinned, nth);
+}
+
+CHECK(l1_lease_without_memory, "L1,L6", STOCK_FAIL)
+{
+	struct scene s = scene_open();
+	struct nth_step n = { .fd = s.fd };
+	struct actor *other = actor_start("other");
+	long ret = 0;
+	int nth, failures = 0;
+
+	require(0, a_setlease(s.holder, s.fd, EXCLUSIVE_LAYOUT));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	let_allocations_fail();
+	for (nth = 1; nth < NTH_MAX; nth++) {
+		ret = step(s.holder, &n, CALL_SETLEASE, nth);
+		if (ret) {
+			expect(ENOMEM, ret);
+			expect_value(F_UNLCK, a_getlease(s.holder, s.fd));
+			expect(0, a_truncate(other, s.path, s.size - PAGE));
+			expect(0, a_truncate(other, s.path, s.size));
+			failures++;
+		} else {
+			expect_value(EXCLUSIVE_LAYOUT, a_getlease(s.holder, s.fd));
+			expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+		}
+		if (check_has_failed())
+			fail_now("after the failure of allocation %d", nth);
+		if (!n.injected)
+			break;
+	}
+	expect_true(nth < NTH_MAX, "still failing at allocation %d", nth);
+	expect(0, ret);
+	expect_true(failures >= 1, "no allocation made F_SETLEASE fail");
+}
