@@ -119,10 +119,9 @@ static long end_busy(void *buf, size_t size)
 
 static struct scene pinned_on(const char *device, const char *type)
 {
-	struct scene s;
+	struct scene s = scene_mapped();
 
 	a_rdma_device(actor_start("admin"), device, type);
-	s = scene_mapped();
 	s.uverbs_fd = must(v_open_device(s.holder, 0, device));
 	must(v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
 	return s;
@@ -232,12 +231,11 @@ static void remove_netdev(const char *device, const char *type)
 	const char *const del[] = { "ip", "link", "delete", "pvgone", NULL };
 	const char *const link[] = { "rdma", "link",   "add",    device, "type",
 				     type,   "netdev", "pvgone", NULL };
-	struct scene s;
+	struct scene s = scene_mapped();
 
 	a_run(admin, del);
 	if (a_run(admin, add) || a_run(admin, up) || a_run(admin, link))
 		skip("no %s device on a dummy network device", type);
-	s = scene_mapped();
 	s.uverbs_fd = must(v_open_device(s.holder, 0, device));
 	must(v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
 	scene_unmap_and_close(&s);
@@ -280,11 +278,10 @@ static long churn(void *buf, size_t size)
 
 static void remove_while_registering(const char *device, const char *type)
 {
-	struct scene s;
+	struct scene s = scene_mapped();
 	long pins, n;
 
 	a_rdma_device(actor_start("admin"), device, type);
-	s = scene_mapped();
 	s.uverbs_fd = must(v_open_device(s.holder, 0, device));
 	pins = pins_out();
 	actor_call_begin(s.holder, churn, &s, sizeof(s));
@@ -338,7 +335,7 @@ CHECK(o7_remove_rxe_under_traffic, "O7,P11,T6", STOCK_FAIL)
 	const char *const up1[] = { "ip", "link", "set", "pvgone1", "up", NULL };
 	const char *const link[] = { "rdma", "link",   "add",    "rxe_gone", "type",
 				     "rxe",  "netdev", "pvgone", NULL };
-	struct scene s;
+	struct scene s = scene_mapped();
 	long ret;
 
 	a_run(admin, del);
@@ -346,7 +343,6 @@ CHECK(o7_remove_rxe_under_traffic, "O7,P11,T6", STOCK_FAIL)
 	    a_run(admin, up1) || a_run(admin, link))
 		skip("no rxe device on a veth pair of its own");
 	eventually(gid_known("rxe_gone"));
-	s = scene_mapped();
 	s.uverbs_fd = must(v_open_device(s.holder, 0, "rxe_gone"));
 	must(v_open_device(peer, 0, "rxe_gone"));
 	v_connect(peer, 0, s.holder, 0);
