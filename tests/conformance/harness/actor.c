@@ -260,7 +260,7 @@ static void await_answer(struct actor *a, int deadline_ms)
 		if (r > 0)
 			return;
 		look = look < 500 ? 2 * look : 500;
-		if (r < 0 || task_blocked_ms(a->pid, &watch) < deadline_ms)
+		if (r < 0 || a->remote || task_blocked_ms(a->pid, &watch) < deadline_ms)
 			continue;
 		/* or the child that it waits for */
 		task_describe(watch.pid ? watch.pid : a->pid, where, sizeof(where));

@@ -25,6 +25,7 @@ struct actor {
 	int pidfd;
 	int sock;
 	_Atomic bool busy;   /* a step was sent and has not answered */
+	bool remote;         /* on another machine: what it does cannot be seen */
 	_Atomic bool killed; /* a step that it is in gives -ESRCH */
 };
 

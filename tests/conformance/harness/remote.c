@@ -180,6 +180,7 @@ int remote_attach(const char *peer)
 struct actor *actor_start_remote(const char *name, const char *peer)
 {
 	int net = connect_to(peer, FOR_ACTOR), sv[2];
+	struct actor *a;
 	pid_t pid;
 
 	if (net < 0)
@@ -197,5 +198,7 @@ struct actor *actor_start_remote(const char *name, const char *peer)
 	}
 	close(sv[1]);
 	close(net);
-	return actor_adopt(name, pid, sv[0]);
+	a = actor_adopt(name, pid, sv[0]);
+	a->remote = true;
+	return a;
 }

@@ -69,37 +69,61 @@ static unsigned long number_after(const char *text, const char *what)
 	return p ? strtoul(p + strlen(what), NULL, 10) : 0;
 }
 
+/* What all threads of a process have done so far, and whether one of them runs. */
+struct activity {
+	unsigned long switches;
+	bool runs;
+};
+
+static struct activity activity_of(pid_t pid)
+{
+	struct activity sum = { 0 };
+	char path[64], text[4096];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		char state;
+
+		if (!isdigit((unsigned char)e->d_name[0]))
+			continue;
+		read_proc(atoi(e->d_name), "stat", text, sizeof(text));
+		state = state_in(text);
+		sum.runs = sum.runs || (state != 'S' && state != 'D');
+		read_proc(atoi(e->d_name), "status", text, sizeof(text));
+		sum.switches += number_after(text, "\nvoluntary_ctxt_switches:") +
+				number_after(text, "nonvoluntary_ctxt_switches:");
+	}
+	if (d)
+		closedir(d);
+	return sum;
+}
+
 int task_blocked_ms(pid_t pid, struct task_watch *w)
 {
-	char stat[512], call[128], status[4096], state;
-	unsigned long switches;
+	struct activity now = activity_of(pid);
 	struct timespec ts;
-	int64_t now;
+	char call[128];
+	int64_t ns;
+	pid_t child;
 	long nr;
 
 	read_proc(pid, "syscall", call, sizeof(call));
 	nr = isdigit((unsigned char)*call) ? atol(call) : -1;
-	if (nr == SYS_wait4) {
-		pid_t child = child_of(pid);
-
-		if (child)
-			return task_blocked_ms(child, w);
-	}
-	read_proc(pid, "stat", stat, sizeof(stat));
-	read_proc(pid, "status", status, sizeof(status));
-	switches = number_after(status, "\nvoluntary_ctxt_switches:") +
-		   number_after(status, "nonvoluntary_ctxt_switches:");
-	state = state_in(stat);
+	child = nr == SYS_wait4 ? child_of(pid) : 0;
+	if (child)
+		return task_blocked_ms(child, w);
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = ts.tv_sec * 1000000000LL + ts.tv_nsec;
-	if ((state != 'S' && state != 'D') || nr == SYS_recvmsg || w->pid != pid ||
-	    w->switches != switches || !w->asleep_since) {
-		*w = (struct task_watch){ pid, switches, now };
-		if ((state != 'S' && state != 'D') || nr == SYS_recvmsg)
-			w->asleep_since = 0;
+	ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
+	if (now.runs || nr == SYS_recvmsg) {
+		*w = (struct task_watch){ .pid = pid };
 		return 0;
 	}
-	return (int)((now - w->asleep_since) / 1000000);
+	if (w->pid != pid || w->switches != now.switches || !w->asleep_since)
+		*w = (struct task_watch){ pid, now.switches, ns };
+	return (int)((ns - w->asleep_since) / 1000000);
 }
 
 static size_t describe_thread(pid_t tid, char *buf, size_t len)

@@ -9,12 +9,12 @@
 #include <sys/types.h>
 
 /*
- * A task blocks if it is asleep within a system call and has not run from one look to the next:
+ * A process blocks if all of it is asleep within a system call and has not run from one look to the next:
  * what is merely slow runs.  Whoever waits for a child is as its child is.
  */
 struct task_watch {
 	pid_t pid;
-	unsigned long switches; /* times it was put on or off a CPU */
+	unsigned long switches; /* times its threads were put on or off a CPU */
 	int64_t asleep_since;   /* ns; 0: ran at the last look */
 };
 

@@ -14,7 +14,7 @@
 static long poll_one(struct ibv_cq *cq)
 {
 	struct timespec pause = { .tv_nsec = 200000 };
-	time_t end = time(NULL) + 20;
+	time_t end = time(NULL) + 8;
 	struct ibv_wc wc;
 	unsigned int polls = 0;
 	int n;
