@@ -176,7 +176,7 @@ unit_task() # NAME...
 shell_task()
 {
 	if await shellcheck -x -P "$top" -P "$lab" "$top/pinverbs" "$top/.ci/run" "$top/kernel-patches/check" \
-		"$lab/guest-init" "$lab/format-disks" "$lab"/inside/* "$top"/tests/provider/guest/* "$lab/self.sh" "$lab"/self/* >"$log/shellcheck"; then
+		"$lab/guest-init" "$lab/format-disks" "$lab"/inside/* "$top"/tests/provider/guest/* "$top"/tests/provider/inside/* "$lab/self.sh" "$lab"/self/* >"$log/shellcheck"; then
 		pass shellcheck
 	else
 		fail shellcheck <"$log/shellcheck"
