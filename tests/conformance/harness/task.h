@@ -9,8 +9,8 @@
 #include <sys/types.h>
 
 /*
- * A process blocks if all of it is asleep within a system call and has not run from one look to the next:
- * what is merely slow runs.  Whoever waits for a child is as its child is.
+ * A process blocks if all of it is asleep and has not run from one look to the next: what is merely
+ * slow runs.  Whoever waits for a child is as its child is.
  */
 struct task_watch {
 	pid_t pid;
