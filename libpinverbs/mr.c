@@ -278,19 +278,29 @@ PINV_EXPORT struct pinv_mr *pinv_reg_mr(struct ibv_pd *pd, void *address, size_t
 	return NULL;
 }
 
+/*
+ * Whatever is asked of a removed device, EIO is the answer. The kernel has ended its MRs then.
+ * A device that still answers has not let go of the memory.
+ */
+static bool device_is_gone(struct ibv_context *context)
+{
+	struct ibv_device_attr attr;
+
+	return ibv_query_device(context, &attr) == EIO;
+}
+
 /* Goes on where an earlier call failed. Steps that mr does not show are not done. */
 static int tear_down(struct pinv_mr *mr)
 {
 	int fd = mr->desc ? description_fd(mr->desc) : -1;
 	int err;
 
-	/*
-	 * A child shares its parent's verbs context: the MR there is the parent's. EIO is what
-	 * is left to say of an MR whose device has been removed: the kernel has ended it then.
-	 */
+	/* A child shares its parent's verbs context: the MR there is the parent's. */
 	if (mr->ibv && mr->generation == process_generation()) {
+		struct ibv_context *context = mr->ibv->context;
+
 		err = ibv_dereg_mr(mr->ibv);
-		if (err && err != EIO)
+		if (err && !(err == EIO && device_is_gone(context)))
 			return fail_dereg(fd, "deregister", err);
 	}
 	mr->ibv = NULL;

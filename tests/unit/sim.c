@@ -71,6 +71,7 @@ void sim_reset(void)
 	failed = false;
 	events[0] = '\0';
 	sim_reset_files();
+	sim_restore_device();
 }
 
 void sim_set_patched(bool value)

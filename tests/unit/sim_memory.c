@@ -261,12 +261,19 @@ struct ibv_mr *sim_reg_mr(void *address, size_t length)
 
 /* The provider's memory is not given back: its ibv_dereg_mr() fails before that. */
 static struct ibv_mr *removed[8];
+static bool device_removed;
+
+void sim_restore_device(void)
+{
+	device_removed = false;
+}
 
 void sim_remove_device(void)
 {
 	unsigned i, count = 0;
 
 	lock();
+	device_removed = true;
 	for (i = 0; i < MAX; i++) {
 		if (!regions[i].ibv)
 			continue;
@@ -277,6 +284,13 @@ void sim_remove_device(void)
 	}
 	drop_unused_leases();
 	unlock();
+}
+
+int __wrap_ibv_query_device(struct ibv_context *context, struct ibv_device_attr *attr)
+{
+	(void)context;
+	(void)attr;
+	return device_removed ? EIO : 0;
 }
 
 static bool was_removed(struct ibv_mr *mr)

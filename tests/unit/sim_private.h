@@ -69,5 +69,6 @@ struct lease *find_lease(const struct description *description);
 void drop_unused_leases(void);
 
 void sim_reset_files(void);
+void sim_restore_device(void);
 
 #endif
