@@ -175,8 +175,14 @@ unit_task() # NAME...
 
 shell_task()
 {
-	if await shellcheck -x -P "$top" -P "$lab" "$top/pinverbs" "$top/.ci/run" "$top/kernel-patches/check" \
-		"$lab/guest-init" "$lab/format-disks" "$lab"/inside/* "$top"/tests/provider/guest/* "$top"/tests/provider/inside/* "$lab/self.sh" "$lab"/self/* >"$log/shellcheck"; then
+	local file
+	local -a scripts=()
+
+	# every file of the project with a shell's first line
+	while IFS= read -r -d '' file; do
+		! head -n 1 "$file" | grep -qaE '^#!/bin/(ba)?sh' || scripts+=("$file")
+	done < <(find "$top" -path "$top/build" -prune -o -path "$top/.git" -prune -o -type f -print0)
+	if await shellcheck -x -P "$top" -P "$lab" "${scripts[@]}" >"$log/shellcheck" 2>&1; then
 		pass shellcheck
 	else
 		fail shellcheck <"$log/shellcheck"
