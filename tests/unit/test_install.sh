@@ -6,6 +6,11 @@ set -eu
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 "$CMAKE" --install "$BUILD" --prefix "$root" >"$root/log"
+# nothing outside: this machine is somebody's
+if grep -E '^-- (Installing|Up-to-date)' "$root/log" | grep -vF " $root/"; then
+	echo "installed outside of the prefix"
+	exit 1
+fi
 
 pc=$(find "$root" -name libpinverbs.pc)
 library=$(dirname "$(dirname "$pc")")
