@@ -146,7 +146,10 @@ qemu_args() # HOST; sets args
 		share=on from=$pmem
 	fi
 	[[ -z $raw ]] || snapshot=off
+	# Pin interrupts: QEMU 7.2 now and then aborts in msix_table_mmio_write() while the guest's
+	# kernel looks for devices, and without vectors there is no such table
 	args=(qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none
+		-global virtio-pci.vectors=0
 		-m "${mem}M,slots=4,maxmem=$((mem + 4096))M" -smp "$smp"
 		-serial "file:$(quote "$(kernel_log "$host")")" -kernel "$image")
 	if [[ $icount ]]; then
