@@ -401,12 +401,24 @@ static void atomic_write_and_flush(struct fabric *f)
 }
 
 /* What was posted while the send queue was drained goes out when it is opened again. */
+/* Until the kernel has drained the queue, it refuses to go back to RTS */
+static void await_drained(struct fabric *f)
+{
+	struct ibv_async_event event;
+
+	do {
+		CHECK_INT(ibv_get_async_event(f->context, &event), 0);
+		ibv_ack_async_event(&event);
+	} while (event.event_type != IBV_EVENT_SQ_DRAINED);
+}
+
 static void drained_queue(struct fabric *f)
 {
 	struct pair p;
 
 	make_pair(f, &p, IBV_QPT_RC, small_cap, 0);
 	set_state(p.a.qp, IBV_QPS_SQD);
+	await_drained(f);
 	post_writes(f, &p.a, 1, 2);
 	set_state(p.a.qp, IBV_QPS_RTS);
 	expect_wc(p.a.cq, 1, IBV_WC_SUCCESS);
