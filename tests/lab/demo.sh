@@ -41,7 +41,7 @@ print_table()
 		for row in "${demo_rows[@]}"; do
 			key=${row%%$'\t'*}
 			cells=()
-			for flavour in stock bench; do
+			for flavour in demo-stock demo; do
 				for fs in xfs ext4; do
 					cells+=("$(observed "$flavour" "$fs" "$key")")
 				done
@@ -60,16 +60,16 @@ demo_main()
 	(($# == 0)) || usage_error "demo takes no argument, not '$1'"
 	install_packages
 	build_programs
-	images=([stock]=wanted [bench]=wanted)
+	images=([demo-stock]=wanted [demo]=wanted)
 	prepare_tasks
 	new_run
 	prune "$cache/runs" 60
 	progress "running both kernels"
-	start_task stock demo_task stock
-	pids[stock]=$!
-	start_task bench demo_task bench "${demo_examples[@]}"
-	pids[bench]=$!
-	for name in stock bench; do
+	start_task demo-stock demo_task demo-stock
+	pids[demo-stock]=$!
+	start_task demo demo_task demo "${demo_examples[@]}"
+	pids[demo]=$!
+	for name in demo-stock demo; do
 		if ! wait "${pids[$name]}"; then
 			clear_progress
 			say "the $name kernel: $(tail -n 1 "$log/$name/output")"
@@ -84,7 +84,7 @@ demo_main()
 	for name in "${demo_examples[@]}"; do
 		echo
 		echo "examples/$name on the patched kernel, XFS and ext4:"
-		sed 's/^/    /' "$log/bench/out/$name"
+		sed 's/^/    /' "$log/demo/out/$name"
 	done
 	((status == 0)) || die "demo failed (logs: $log)"
 	say "done in $(elapsed "$begin") (logs: $log)"

@@ -24,7 +24,7 @@ series() # FLAVOUR; sets patches
 	local p
 
 	patches=()
-	[[ $1 != stock ]] || return 0
+	[[ $1 != stock && $1 != demo-stock ]] || return 0
 	for p in "$top"/kernel-patches/[0-9]*.patch; do
 		[[ ! -e $p || $p == */0000-* ]] || patches+=("$p")
 	done
@@ -34,9 +34,10 @@ fragments() # FLAVOUR; sets fragments
 {
 	fragments=("$top/kernel-patches/lab.config")
 	case $1 in
-	stock | bench | mutants) fragments+=("$top/kernel-patches/bench.config") ;;
-	test) fragments+=("$top/kernel-patches/test.config") ;;
-	kasan) fragments+=("$top/kernel-patches/"{test,wide,kasan}.config) ;;
+	demo | demo-stock) fragments+=("$top/kernel-patches/bench.config") ;;
+	stock | bench | mutants) fragments+=("$top/kernel-patches/"{wide,bench}.config) ;;
+	test) fragments+=("$top/kernel-patches/"{wide,test}.config) ;;
+	kasan) fragments+=("$top/kernel-patches/"{wide,test,kasan}.config) ;;
 	esac
 }
 
@@ -127,15 +128,17 @@ apply_series() # FOLDER
 	done
 }
 
-# Flavours stock and bench have one configuration: the first tree starts the second, where make
-# then builds only what the series touches.  What make made has one link, source has two.
+# Flavours with nearly the same configuration, or the same source: the first tree starts the second,
+# where make then builds only what differs.  What make made has one link, source has two.
 copy_objects() # TREE
 {
 	local from
 
 	case $1 in
-	*/stock) from=${1%/*}/bench ;;
-	*/bench) from=${1%/*}/stock ;;
+	*/demo) from=${1%/*}/demo-stock ;;
+	*/demo-stock) from=${1%/*}/stock ;;
+	*/stock) from=${1%/*}/demo-stock ;;
+	*/bench) from=${1%/*}/demo ;;
 	*/mutants) from=${1%/*}/bench ;;
 	*) return ;;
 	esac

@@ -480,7 +480,7 @@ prepare_tasks()
 {
 	local f
 
-	for f in stock bench test; do
+	for f in demo-stock demo stock bench test; do
 		[[ ${images[$f]-} ]] || continue
 		kernel "$f"
 		images[$f]=$image
