@@ -35,7 +35,8 @@ fragments() # FLAVOUR; sets fragments
 	fragments=("$top/kernel-patches/lab.config")
 	case $1 in
 	demo | demo-stock) fragments+=("$top/kernel-patches/bench.config") ;;
-	stock | bench | mutants) fragments+=("$top/kernel-patches/"{wide,bench}.config) ;;
+	stock | bench) fragments+=("$top/kernel-patches/"{wide,bench}.config) ;;
+	mutants) fragments+=("$top/kernel-patches/"{wide,bench,mutants}.config) ;;
 	test) fragments+=("$top/kernel-patches/"{wide,test}.config) ;;
 	kasan) fragments+=("$top/kernel-patches/"{wide,test,kasan}.config) ;;
 	esac

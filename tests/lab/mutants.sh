@@ -11,19 +11,37 @@ mutants=$top/tests/mutants
 mutant_key() # PATCH...
 {
 	local -a patches fragments tests
-	local test
+	local test source
 
 	series mutants
 	fragments mutants
 	tests_of "$@"
 	{
-		echo "1 $version"
+		echo "2 $version"
 		sed '/^#/d; /^$/d' "${fragments[@]}"
 		cat "${patches[@]}" "$@"
 		for test in "${tests[@]}"; do
-			cat "$top/tests/litmus/${test#*.}.litmus" || die "no test $test, which a mutant names"
+			source=$(test_source "$test") || die "no test $test, which a mutant names"
+			cat "$source"
 		done
 	} | sha256sum | cut -c 1-24
+}
+
+# A test is FILE-SYSTEM.NAME.  The names of conformance checks are those of C functions, so they
+# have a "_", which those of litmus files have not.
+is_check() # TEST
+{
+	[[ $1 == *_* ]]
+}
+
+# Prints the file that a test is in.  Checks that a macro makes have no such line.
+test_source() # TEST
+{
+	if is_check "$1"; then
+		grep -lE "^CHECK\(${1#*.}," "$top"/tests/conformance/checks/*.c
+	else
+		ls "$top/tests/litmus/${1#*.}.litmus"
+	fi
 }
 
 # One tree for all, with as little to compile from one to the next as the two differ in.
@@ -47,19 +65,43 @@ build_mutant() # [PATCH]; sets image
 	disks
 }
 
+# The command for a guest: litmus tests, then the checks on one file system and on the other, whose
+# names get it as a prefix.
+tests_command() # TEST...; sets command
+{
+	local programs=$top/build/tests fs test script=
+	local -a litmus=() checks
+
+	for test in "$@"; do
+		is_check "$test" || litmus+=("$test")
+	done
+	((${#litmus[@]} == 0)) || script="$programs/litmus/litmus ${litmus[*]}"$'\n'
+	for fs in xfs ext4; do
+		checks=()
+		for test in "$@"; do
+			[[ $test != "$fs".* ]] || ! is_check "$test" || checks+=("${test#*.}")
+		done
+		((${#checks[@]} == 0)) ||
+			script+="$programs/conformance/conformance --dir /mnt/$fs ${checks[*]} | sed 's/ - / - $fs./'"$'\n'
+	done
+	command=(bash -c "$script")
+}
+
 # Runs tests in one guest; one that dies or hangs in it has not passed, nor have those after it.
 passing() # TEST...; sets passed_tests
 {
 	local test
+	local -a command
 
 	guest_defaults
-	flavour=mutant limit=240
+	flavour=mutant limit=$((180 + 5 * $#))
 	progress "running $# tests on $name"
-	boot "$top/build/tests/litmus/litmus" "$@" >"$log/tap" 2>"$log/stderr"
+	tests_command "$@"
+	boot "${command[@]}" >"$log/tap" 2>"$log/stderr"
 	clear_progress
 	passed_tests=()
 	for test in "$@"; do
-		! grep -qE "^ok [0-9]+ - ${test//./\\.} " "$log/tap" || passed_tests+=("$test")
+		! grep -E "^ok [0-9]+ - ${test//./\\.} " "$log/tap" | grep -qv '# SKIP' || passed_tests+=("$test")
 	done
 }
 
@@ -78,7 +120,7 @@ try_series() # PATCH...; sets verdict
 	build_mutant
 	passing "${tests[@]}"
 	((${#passed_tests[@]} == ${#tests[@]})) ||
-		die "without any mutant not all tests pass: $(grep -m 1 '^not ok' "$log/tap") (logs: $log)"
+		die "without any mutant not all tests pass: $(grep -m 1 -E '^not ok|# SKIP' "$log/tap") (logs: $log)"
 	verdict=passed
 }
 
