@@ -179,16 +179,36 @@ static const struct verbs_context_ops context_ops = {
 	.resize_cq = pinrxe_resize_cq,
 };
 
-/* Only where it is proven, see pinrxe_publish_send(). */
-static bool coalescing_wanted(void)
+/*
+ * How many requests must be under way before doorbells are left out; only where that is proven,
+ * see pinrxe_publish_send(), for fewer than two never. The default is more than it takes: a
+ * request that waits for the kernel to look then waits for the first answer to one of eight, and
+ * a packet lost among them is noticed by those after it.
+ */
+enum {
+	FEWEST = 2,
+	DEFAULT = 8
+};
+
+static uint32_t doorbells_wanted(struct ibv_context *context)
 {
 #ifdef __x86_64__
 	const char *value = getenv("PINRXE_COALESCE");
+	unsigned long number;
+	char *end;
 
-	return value && !strcmp(value, "1");
+	if (!value)
+		return DEFAULT;
+	number = strtoul(value, &end, 10);
+	if (*end || end == value || number > INT32_MAX)
+		pinrxe_warn(context, "PINRXE_COALESCE: %s is no number, taken for 0\n",
+			    value);
+	else if (number)
+		return number < FEWEST ? FEWEST : number;
 #else
-	return false;
+	(void)context;
 #endif
+	return PINRXE_ALL_DOORBELLS;
 }
 
 static struct verbs_context *alloc_context(struct ibv_device *device, int cmd_fd,
@@ -209,7 +229,7 @@ static struct verbs_context *alloc_context(struct ibv_device *device, int cmd_fd
 		return NULL;
 	}
 	verbs_set_ops(&context->vctx, &context_ops);
-	context->coalesce = coalescing_wanted();
+	context->coalesce = doorbells_wanted(&context->vctx.context);
 	pinrxe_info(&context->vctx.context, "driven by pinrxe\n");
 	return &context->vctx;
 }

@@ -18,9 +18,12 @@ struct pinrxe_device {
 	struct verbs_device vdev;
 };
 
+/* More than a ring holds: every request gets its doorbell. */
+#define PINRXE_ALL_DOORBELLS UINT32_MAX
+
 struct pinrxe_context {
 	struct verbs_context vctx;
-	bool coalesce;
+	uint32_t coalesce; /* for its QPs, see below */
 };
 
 struct pinrxe_td {
@@ -76,8 +79,8 @@ struct pinrxe_qp {
 	uint32_t simple;  /* those of them that send.c fills on its fast path */
 	uint32_t max_sge;
 	uint32_t max_inline;
+	uint32_t coalesce; /* see pinrxe_publish_send(); changed under sq_lock */
 	bool ud;
-	bool coalesce; /* see pinrxe_publish_send() */
 
 	/* ibv_wr_*: between wr_start and wr_complete, under sq_lock */
 	struct rxe_send_wqe *wqe; /* the one that setters add to */

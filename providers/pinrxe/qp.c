@@ -86,6 +86,7 @@ static struct pinrxe_qp *new_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr
 	qp->rq.max_sge = attr->cap.max_recv_sge;
 	pinrxe_lock_init(&qp->sq_lock, pinrxe_single_threaded(pd));
 	pinrxe_lock_init(&qp->rq.lock, pinrxe_single_threaded(pd));
+	qp->coalesce = PINRXE_ALL_DOORBELLS;
 	make_doorbell(qp);
 	err = map_rings(qp, &resp, !attr->srq);
 	if (err) {
@@ -147,12 +148,19 @@ struct ibv_qp *pinrxe_create_qp_ex(struct ibv_context *context,
 	return &qp->vqp.qp;
 }
 
+static void set_coalesce(struct pinrxe_qp *qp, uint32_t coalesce)
+{
+	pinrxe_lock(&qp->sq_lock);
+	qp->coalesce = coalesce;
+	pinrxe_unlock(&qp->sq_lock);
+}
+
 /*
  * The rings are not reset with the QP: the kernel gives back what is in them and both sides
  * go on from where they are. Completions that are still in a CQ are.
  */
 static void state_changed(struct pinrxe_qp *qp, enum ibv_qp_state from,
-			  enum ibv_qp_state to, bool timeout)
+			  enum ibv_qp_state to)
 {
 	struct ibv_qp *base = &qp->vqp.qp;
 
@@ -163,12 +171,9 @@ static void state_changed(struct pinrxe_qp *qp, enum ibv_qp_state from,
 			pinrxe_cq_clean(to_cq(base->recv_cq), base->qp_num);
 		break;
 	case IBV_QPS_RTS:
-		/*
-		 * Without a timeout a lost packet is only noticed by the next one: each request
-		 * must go out at once.
-		 */
-		qp->coalesce = to_context(base->context)->coalesce &&
-			       (base->qp_type != IBV_QPT_RC || timeout);
+		/* its send queue is empty: nothing in it forbids to leave doorbells out */
+		if (from == IBV_QPS_RTR)
+			set_coalesce(qp, to_context(base->context)->coalesce);
 		/* for what was posted while the send queue was drained the kernel did not look */
 		if (from == IBV_QPS_SQD)
 			pinrxe_ring_doorbell(qp);
@@ -184,10 +189,17 @@ int pinrxe_modify_qp(struct ibv_qp *base, struct ibv_qp_attr *attr, int mask)
 	struct ibv_modify_qp cmd;
 	int err = ibv_cmd_modify_qp(base, attr, mask, &cmd, sizeof(cmd));
 
-	if (!err && mask & IBV_QP_STATE)
-		state_changed(to_qp(base), old, attr->qp_state,
-			      mask & IBV_QP_TIMEOUT && attr->timeout);
-	return err;
+	if (err)
+		return err;
+	if (mask & IBV_QP_STATE)
+		state_changed(to_qp(base), old, attr->qp_state);
+	/*
+	 * Without a timeout a lost packet is only noticed by the next one: each request must go
+	 * out at once.
+	 */
+	if (mask & IBV_QP_TIMEOUT && !attr->timeout)
+		set_coalesce(to_qp(base), PINRXE_ALL_DOORBELLS);
+	return 0;
 }
 
 int pinrxe_query_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask,

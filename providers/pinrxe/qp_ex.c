@@ -130,11 +130,13 @@ static void wr_atomic_fetch_add(struct ibv_qp_ex *base, uint32_t rkey, uint64_t 
 static void wr_bind_mw(struct ibv_qp_ex *base, struct ibv_mw *mw, uint32_t rkey,
 		       const struct ibv_mw_bind_info *info)
 {
+	pinrxe_local_operation(qp_ex_to_qp(base));
 	pinrxe_wqe_bind(begin(base, IBV_WR_BIND_MW), mw, rkey, info);
 }
 
 static void wr_local_inv(struct ibv_qp_ex *base, uint32_t rkey)
 {
+	pinrxe_local_operation(qp_ex_to_qp(base));
 	pinrxe_wqe_local_inv(begin(base, IBV_WR_LOCAL_INV), rkey);
 }
 

@@ -107,10 +107,12 @@ static __attribute__((noinline)) int fill(struct pinrxe_qp *qp, struct rxe_send_
 			return err;
 		break;
 	case IBV_WR_BIND_MW:
+		pinrxe_local_operation(qp);
 		pinrxe_wqe_bind(wqe, wr->bind_mw.mw, wr->bind_mw.rkey,
 				&wr->bind_mw.bind_info);
 		return 0;
 	case IBV_WR_LOCAL_INV:
+		pinrxe_local_operation(qp);
 		pinrxe_wqe_local_inv(wqe, wr->invalidate_rkey);
 		return 0;
 	}

@@ -60,7 +60,9 @@ static void free_ring(struct pinrxe_ring *ring)
 
 static void make_qp(struct pinrxe_qp *qp, enum ibv_qp_type type)
 {
+	/* doorbells are left out as early as ever: both ways of publishing are tried */
 	*qp = (struct pinrxe_qp){ .opcodes = PINRXE_RC_OPCODES,
+				  .coalesce = 2,
 				  .max_sge = 3,
 				  .max_inline = 48,
 				  .ud = type == IBV_QPT_UD };
