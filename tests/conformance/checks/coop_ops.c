@@ -13,9 +13,8 @@
 
 /* ---- an operation that goes on while the director does something else ---- */
 
-/* A second process of the director gives the steps to the actor, which is its alone until then. */
-static int op_begin(const struct layout_op *op, struct actor *a, const char *path,
-		    const char *other)
+int op_begin(const struct layout_op *op, struct actor *a, const char *path,
+	     const char *other)
 {
 	int ends[2];
 	pid_t pid;
@@ -37,7 +36,7 @@ static int op_begin(const struct layout_op *op, struct actor *a, const char *pat
 	return ends[0];
 }
 
-static long op_end(int end)
+long op_end(int end)
 {
 	struct pollfd p = { .fd = end, .events = POLLIN };
 	long ret = -ETIMEDOUT;

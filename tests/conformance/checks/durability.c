@@ -97,3 +97,44 @@ CHECK(y1_fsync_of_another_descriptor_after_close, "Y1,C3", STOCK_FAIL)
 	expect(0, a_fsync(other, fd));
 	expect_value((long)(s.size / PAGE), flushed(&st));
 }
+
+/*
+ * What an fsync has flushed is mapped read-only from then on.  A pin for writing has to undo that,
+ * or nobody knows that there is something to flush.
+ */
+static void clean_when_registered(uint64_t size)
+{
+	struct scene s = { .holder = actor_start("holder"), .size = size };
+	struct actor *peer = actor_start("peer");
+	struct stat st;
+
+	s.path = make_file("clean", size);
+	s.fd = must(a_open(s.holder, s.path, O_RDWR));
+	require(0, a_setlease(s.holder, s.fd, EXCLUSIVE_LAYOUT));
+	s.addr = must(a_mmap_shared(s.holder, s.fd, size));
+	trace_flushes(&s, &st);
+	must(a_mem_write(s.holder, (uint64_t)s.addr, size, 2, 0));
+	must(a_fsync(s.holder, s.fd));
+	flushed(&st);
+	must(a_mem_check(s.holder, (uint64_t)s.addr, size, 2, 0));
+	must(a_fsync(s.holder, s.fd));
+	expect_value(0, flushed(&st));
+
+	scene_pin(&s);
+	must(v_open(peer, 0));
+	v_connect(peer, 0, s.holder, 0);
+	expect(0, v_write(peer, 0, &s.mr, size - PAGE, PAGE, 8));
+	expect(0, v_dereg(s.holder, &s.mr));
+	expect(0, a_fsync(s.holder, s.fd));
+	expect_value((long)(size / PAGE), flushed(&st));
+}
+
+CHECK(y1_registration_of_clean_pages, "Y1", STOCK_FAIL)
+{
+	clean_when_registered(SCENE_SIZE);
+}
+
+CHECK(y1_registration_of_clean_large_pages, "Y1", STOCK_FAIL)
+{
+	clean_when_registered(MiB(8));
+}

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* T1, T2, L3: XFS EXCHANGE_RANGE, with the leased file as either argument. */
+/*
+ * T1, T2, L3: XFS EXCHANGE_RANGE and COMMIT_RANGE, with the leased file as either argument.  They need
+ * a feature of the file system that older mkfs.xfs does not know: the checks switch it on.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 
 #include "coop.h"
+#include "remount.h"
 
 /* From fs/xfs/libxfs/xfs_fs.h; the headers of older systems do not have it. */
 struct exchange_range {
@@ -13,32 +17,46 @@ struct exchange_range {
 	uint64_t file1_offset, file2_offset, length, flags;
 };
 
+struct commit_range {
+	int32_t file1_fd;
+	uint32_t pad;
+	uint64_t file1_offset, file2_offset, length, flags, freshness[6];
+};
+
 #define EXCHANGE_RANGE _IOW('X', 129, struct exchange_range)
+#define START_COMMIT   _IOR('X', 130, struct commit_range)
+#define COMMIT_RANGE   _IOW('X', 131, struct commit_range)
 
 struct exchange_step {
 	char one[512], two[512];
+	bool commit;
 };
 
 /* Exchanges a page of two files; the second is the one that the request goes to. */
 static long exchange(void *buf, size_t size)
 {
 	const struct exchange_step *e = buf;
-	struct exchange_range x = { .length = PAGE };
+	int one = open(e->one, O_RDWR | O_CLOEXEC),
+	    two = open(e->two, O_RDWR | O_CLOEXEC);
+	struct exchange_range x = { .file1_fd = one, .length = PAGE };
+	struct commit_range c = { .file1_fd = one, .length = PAGE };
 	long ret;
-	int fd;
 
 	(void)size;
-	x.file1_fd = open(e->one, O_RDWR | O_CLOEXEC);
-	fd = open(e->two, O_RDWR | O_CLOEXEC);
-	ret = ioctl(fd, EXCHANGE_RANGE, &x) ? -errno : 0;
-	close(fd);
-	close(x.file1_fd);
+	if (!e->commit)
+		ret = ioctl(two, EXCHANGE_RANGE, &x) ? -errno : 0;
+	else
+		ret = ioctl(two, START_COMMIT, &c) || ioctl(two, COMMIT_RANGE, &c)
+			      ? -errno
+			      : 0;
+	close(one);
+	close(two);
 	return ret;
 }
 
-static void exchange_begin(struct actor *a, const char *one, const char *two)
+static void exchange_begin(struct actor *a, const char *one, const char *two, bool commit)
 {
-	struct exchange_step e;
+	struct exchange_step e = { .commit = commit };
 
 	snprintf(e.one, sizeof(e.one), "%s", one);
 	snprintf(e.two, sizeof(e.two), "%s", two);
@@ -52,79 +70,172 @@ static long exchange_end(struct actor *a)
 
 static long a_exchange(struct actor *a, const char *one, const char *two)
 {
-	exchange_begin(a, one, two);
+	exchange_begin(a, one, two, false);
 	return exchange_end(a);
 }
 
-static void need_exchange(void)
+static long a_commit(struct actor *a, const char *one, const char *two)
 {
-	long ret = a_exchange(actor_start("prober"), make_file("one", SCENE_SIZE),
-			      make_file("two", SCENE_SIZE));
-
-	if (ret == -EOPNOTSUPP || ret == -ENOTTY)
-		skip("no EXCHANGE_RANGE on this file system (xfs with the feature "
-		     "exchange)");
-	require(0, ret);
+	exchange_begin(a, one, two, true);
+	return exchange_end(a);
 }
 
-CHECK(t1_exchange_range, "T1,T2,T6", STOCK_FAIL)
+/* ---- the feature ---- */
+
+#define FEATURE_EXCHANGE 0x40u
+
+/* The incompatible features of the unmounted file system. */
+static unsigned int features(const struct own_mount *m)
 {
+	char command[256], text[128] = "";
+	unsigned int value = 0;
+	FILE *f;
+
+	snprintf(command, sizeof(command),
+		 "xfs_db -r -c 'sb 0' -c 'print features_incompat' %s 2>/dev/null",
+		 m->node);
+	f = popen(command, "r");
+	if (!f || !fgets(text, sizeof(text), f) ||
+	    sscanf(text, "features_incompat = %x", &value) != 1)
+		skip("xfs_db does not tell the features of %s", m->node);
+	pclose(f);
+	return value;
+}
+
+/* Nothing may be open on the file system yet. */
+static struct own_mount need_exchange(void)
+{
+	struct own_mount m = own_mount();
+	char command[64];
+	const char *const argv[] = { "xfs_db", "-x",    "-c",   "sb 0",
+				     "-c",     command, m.node, NULL };
+
+	if (strcmp(m.type, "xfs"))
+		skip("an operation of xfs");
+	snprintf(command, sizeof(command), "write -d features_incompat 0x%x",
+		 features(&m) | FEATURE_EXCHANGE);
+	remount(&m, "dax=always", argv);
+	return m;
+}
+
+/* Other programs of the same age as mkfs.xfs do not take the file system as it is. */
+static void exchange_no_more(const struct own_mount *m, struct actor *const actors[])
+{
+	char command[64];
+	const char *const argv[] = { "xfs_db", "-x",    "-c",    "sb 0",
+				     "-c",     command, m->node, NULL };
+
+	while (*actors)
+		actor_kill(*actors++);
+	snprintf(command, sizeof(command), "write -d features_incompat 0x%x",
+		 features(m) & ~FEATURE_EXCHANGE);
+	remount(m, "dax=always", argv);
+}
+
+#define DONE_WITH(...)            \
+	(struct actor *const[])   \
+	{                         \
+		__VA_ARGS__, NULL \
+	}
+
+/* ---- exclusive leases ---- */
+
+static void refused(long (*op)(struct actor *a, const char *one, const char *two))
+{
+	struct own_mount m = need_exchange();
 	struct scene s = scene_leased();
 	struct actor *b = actor_start("B");
 	const char *other = make_file("other", SCENE_SIZE);
 	struct file_state before, other_before;
 
-	need_exchange();
 	file_set_capability(s.path);
 	file_state(s.path, &before);
 	file_state(other, &other_before);
-	expect(ETXTBSY, a_exchange(b, s.path, other));
-	expect(ETXTBSY, a_exchange(b, other, s.path));
-	expect(EDEADLK, a_exchange(s.holder, s.path, other));
-	expect(EDEADLK, a_exchange(s.holder, other, s.path));
-	expect_unchanged(s.path, &before, "EXCHANGE_RANGE");
-	expect_unchanged(other, &other_before, "EXCHANGE_RANGE");
+	expect(ETXTBSY, op(b, s.path, other));
+	expect(ETXTBSY, op(b, other, s.path));
+	expect(EDEADLK, op(s.holder, s.path, other));
+	expect(EDEADLK, op(s.holder, other, s.path));
+	expect_unchanged(s.path, &before, "the exchange");
+	expect_unchanged(other, &other_before, "the exchange");
 	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
-	expect(0, a_exchange(b, s.path, other));
+	expect(0, op(b, s.path, other));
+	exchange_no_more(&m, DONE_WITH(s.holder, b));
+}
+
+CHECK(t1_exchange_range, "T1,T2,T6", STOCK_FAIL)
+{
+	refused(a_exchange);
+}
+
+CHECK(t1_commit_range, "T1,T2,T6", STOCK_FAIL)
+{
+	refused(a_commit);
 }
 
 CHECK(t1_exchange_range_after_munmap_and_close, "T1,C2,C3,T6", STOCK_FAIL)
 {
+	struct own_mount m = need_exchange();
 	struct scene s = scene_zombie();
 	struct actor *b = actor_start("B");
 	const char *other = make_file("other", SCENE_SIZE);
 
-	need_exchange();
 	expect(ETXTBSY, a_exchange(b, s.path, other));
-	expect(ETXTBSY, a_exchange(b, other, s.path));
+	expect(ETXTBSY, a_commit(b, other, s.path));
 	must(v_dereg(s.holder, &s.mr));
 	eventually(a_exchange(b, other, s.path));
+	exchange_no_more(&m, DONE_WITH(s.holder, b));
 }
 
-static void exchange_waits(bool leased_first)
+/* ---- cooperative leases ---- */
+
+static void exchange_waits(bool leased_first, bool commit)
 {
+	struct own_mount m = need_exchange();
 	struct scene s = scene_cooperative();
 	struct actor *b = actor_start("breaker"), *c = actor_start("C");
 	const char *other = make_file("other", SCENE_SIZE);
 	long fd = must(a_open(c, s.path, O_RDWR));
 
-	need_exchange();
 	if (leased_first)
-		exchange_begin(b, s.path, other);
+		exchange_begin(b, s.path, other, commit);
 	else
-		exchange_begin(b, other, s.path);
+		exchange_begin(b, other, s.path, commit);
 	expect_recalled(&s);
 	expect(0, a_pread_check(c, fd, 0, PAGE, FILE_SEED));
 	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	expect(0, exchange_end(b));
+	exchange_no_more(&m, DONE_WITH(s.holder, b, c));
 }
 
 CHECK(l3_exchange_range_waits_for_the_first_file, "L3,T1", STOCK_FAIL)
 {
-	exchange_waits(true);
+	exchange_waits(true, false);
 }
 
 CHECK(l3_exchange_range_waits_for_the_second_file, "L3,T1", STOCK_FAIL)
 {
-	exchange_waits(false);
+	exchange_waits(false, false);
+}
+
+CHECK(l3_commit_range_waits, "L3,T1", STOCK_FAIL)
+{
+	exchange_waits(false, true);
+}
+
+/* What the file was when the caller began must be what it is after the wait. */
+CHECK(l3_commit_range_after_a_change, "L3,T1", STOCK_FAIL)
+{
+	struct own_mount m = need_exchange();
+	struct scene s = scene_cooperative();
+	struct actor *b = actor_start("breaker"), *c = actor_start("C");
+	const char *other = make_file("other", SCENE_SIZE);
+	long fd = must(a_open(c, s.path, O_RDWR));
+
+	exchange_begin(b, other, s.path, true);
+	expect_recalled(&s);
+	must(a_pwrite(c, fd, 0, PAGE, 7));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(EBUSY, exchange_end(b));
+	expect(0, a_pread_check(c, fd, 0, PAGE, 7));
+	exchange_no_more(&m, DONE_WITH(s.holder, b, c));
 }

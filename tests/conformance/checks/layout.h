@@ -26,4 +26,12 @@ extern const struct layout_op op_truncate, op_truncate_to_zero, op_ftruncate,
 	op_move_extents_donor, op_swap_boot, op_swap_extents_target,
 	op_swap_extents_donor;
 
+/*
+ * The two halves of an operation that goes on while the director does something else: a second
+ * process of the director gives the steps to the actor, which is its alone until the end.
+ */
+int op_begin(const struct layout_op *op, struct actor *a, const char *path,
+	     const char *other);
+long op_end(int end);
+
 #endif

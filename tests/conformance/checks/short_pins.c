@@ -5,14 +5,12 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "busy_page.h"
 #include "scene.h"
 #include "task.h"
 
@@ -171,88 +169,6 @@ CHECK(t4_send_queue_has_a_copy, "T4,T7", STOCK_FAIL)
 
 /* ---- a page in use when its file goes ---- */
 
-/*
- * The reader copies from another process's mapping into memory that a userfaultfd keeps waiting:
- * process_vm_readv() holds the pages of the file until the page arrives.
- */
-struct reader {
-	uint64_t from;
-	pid_t pid;
-};
-
-static struct {
-	int uffd;
-	char *to;
-	pthread_t thread;
-	struct reader r;
-	ssize_t got;
-} reading;
-
-static void *read_memory(void *arg)
-{
-	struct iovec to = { reading.to, PAGE }, from = { (void *)reading.r.from, PAGE };
-
-	(void)arg;
-	reading.got = process_vm_readv(reading.r.pid, &to, 1, &from, 1, 0);
-	return NULL;
-}
-
-static long begin_reading(void *buf, size_t size)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffd_msg msg;
-	struct pollfd fault = { .events = POLLIN };
-
-	(void)size;
-	reading.r = *(struct reader *)buf;
-	reading.uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	reading.to = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
-	reg.range.start = (uint64_t)reading.to;
-	reg.range.len = PAGE;
-	if (reading.uffd < 0 || ioctl(reading.uffd, UFFDIO_API, &api) ||
-	    ioctl(reading.uffd, UFFDIO_REGISTER, &reg))
-		return -errno;
-	if (process_vm_readv(getpid(), NULL, 0, NULL, 0, 0))
-		return -errno;
-	errno = pthread_create(&reading.thread, NULL, read_memory, NULL);
-	if (errno)
-		return -errno;
-	fault.fd = reading.uffd;
-	if (poll(&fault, 1, 5000) != 1)
-		return -ETIMEDOUT;
-	return read(reading.uffd, &msg, sizeof(msg)) == sizeof(msg) ? 0 : -EIO;
-}
-
-/* The page arrives; what was read must be the content that the file had. */
-static long end_reading(void *buf, size_t size)
-{
-	struct uffdio_zeropage zero = { .range = { (uint64_t)reading.to, PAGE } };
-
-	(void)buf;
-	(void)size;
-	if (ioctl(reading.uffd, UFFDIO_ZEROPAGE, &zero))
-		return -errno;
-	pthread_join(reading.thread, NULL);
-	if (reading.got != (ssize_t)PAGE)
-		return -EIO;
-	return pattern_matches(reading.to, PAGE, FILE_SEED, 0) ? 0 : -EILSEQ;
-}
-
-static struct actor *reader_of(const struct scene *s)
-{
-	struct actor *reader = actor_start("reader");
-	struct reader r = { (uint64_t)s->addr, s->holder->pid };
-
-	long err = actor_call(reader, begin_reading, &r, sizeof(r));
-
-	if (err == -ENOSYS)
-		skip("kernel without CROSS_MEMORY_ATTACH");
-	require(0, err);
-	return reader;
-}
-
 CHECK(t7_unlinked_file_with_a_page_in_use, "T7,T4", STOCK_FAIL)
 {
 	struct scene s = { .holder = actor_start("holder"), .size = MiB(16) };
@@ -262,7 +178,7 @@ CHECK(t7_unlinked_file_with_a_page_in_use, "T7,T4", STOCK_FAIL)
 	s.path = make_file("busy", s.size);
 	s.fd = must(a_open(s.holder, s.path, O_RDWR));
 	s.addr = must(a_mmap_shared(s.holder, s.fd, s.size));
-	reader = reader_of(&s);
+	reader = use_page(s.holder, s.addr);
 	before = fs_free_settled(s.path);
 
 	/* whoever drops the last reference does not wait */
@@ -271,7 +187,7 @@ CHECK(t7_unlinked_file_with_a_page_in_use, "T7,T4", STOCK_FAIL)
 	expect(0, a_close(s.holder, s.fd));
 	expect_true(fs_free_settled(check_dir()) < before + MiB(8),
 		    "blocks were freed with a page in use");
-	expect(0, actor_call(reader, end_reading, NULL, 0));
+	expect(0, end_of_use(reader));
 	eventually(fs_free_settled(check_dir()) >= before + MiB(8) ? 0 : -EAGAIN);
 }
 
@@ -284,12 +200,12 @@ CHECK(t4_truncate_waits_for_a_page_in_use, "T4,T5", STOCK_PASS)
 	struct deadline by = deadline_in(4000);
 
 	s.addr = must(a_mmap_shared(s.holder, s.fd, s.size));
-	reader = reader_of(&s);
+	reader = use_page(s.holder, s.addr);
 	a_run_begin(other, argv);
 	while (task_blocked_ms(other->pid, &watch) < 500)
 		if (!deadline_wait(&by))
 			fail_now("the truncate did not wait");
-	expect(0, actor_call(reader, end_reading, NULL, 0));
+	expect(0, end_of_use(reader));
 	expect_value(0, actor_call_end(other, NULL, 0, STEP_DEADLINE_MS));
 }
 

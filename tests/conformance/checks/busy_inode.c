@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Waiting for a page that the kernel uses for a moment: who waits, who can be interrupted, and what
+ * has to wait for the waiting.
+ */
+#include <errno.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+
+#include "busy_page.h"
+#include "coop.h"
+#include "remount.h"
+
+/* A mapped file whose first page is in use. */
+struct busy {
+	struct scene s;
+	struct actor *reader;
+};
+
+static struct busy busy_file(const char *path, uint64_t size)
+{
+	struct busy b = {
+		.s = { .holder = actor_start("holder"), .path = path, .size = size }
+	};
+
+	b.s.fd = must(a_open(b.s.holder, path, O_RDWR));
+	b.s.addr = must(a_mmap_shared(b.s.holder, b.s.fd, size));
+	b.reader = use_page(b.s.holder, b.s.addr);
+	return b;
+}
+
+/* ---- a lease cannot come between the look and the end of a layout change ---- */
+
+static long take_lease(void *buf, size_t size)
+{
+	int fd = *(int *)buf;
+
+	(void)size;
+	return fcntl(fd, F_SETLEASE, EXCLUSIVE_LAYOUT) ? -errno : 0;
+}
+
+CHECK(l10_lease_waits_for_a_truncate_under_way, "L10,T1", STOCK_FAIL)
+{
+	struct busy b = busy_file(make_file("f", SCENE_SIZE), SCENE_SIZE);
+	struct actor *breaker = actor_start("truncates"), *c = actor_start("C");
+	int fd = (int)must(a_open(c, b.s.path, O_RDWR));
+
+	truncate_begin(breaker, b.s.path, 0);
+	if (!actor_blocks(breaker))
+		fail_now("the truncate did not wait for the page");
+	actor_call_begin(c, take_lease, &fd, sizeof(fd));
+	expect_true(actor_blocks(c), "granted in the middle of a truncate");
+	expect(0, end_of_use(b.reader));
+	expect(0, truncate_end(breaker));
+	expect(0, actor_call_end(c, NULL, 0, STEP_DEADLINE_MS));
+	expect(0, a_setlease(c, fd, F_LAYOUT | F_UNLCK));
+}
+
+/* ---- the second inode of an operation ---- */
+
+struct clone_step {
+	char from[512], to[512];
+};
+
+static long clone_all(void *buf, size_t size)
+{
+	const struct clone_step *c = buf;
+	int from = open(c->from, O_RDONLY | O_CLOEXEC),
+	    to = open(c->to, O_RDWR | O_CLOEXEC);
+
+	(void)size;
+	return ioctl(to, FICLONE, from) ? -errno : 0;
+}
+
+static uint64_t inode_of(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		broken("%s: %s", path, errno_name(errno));
+	return st.st_ino;
+}
+
+/* XFS locks the inode with the smaller number first. */
+CHECK(t4_second_inode_has_a_page_in_use, "T4", STOCK_FAIL)
+{
+	const char *one = make_file("one", SCENE_SIZE),
+		   *two = make_file("two", SCENE_SIZE);
+	const char *high = inode_of(one) > inode_of(two) ? one : two;
+	struct actor *a = actor_start("clones"), *again = actor_start("clones again");
+	struct clone_step c;
+	struct busy b;
+
+	snprintf(c.from, sizeof(c.from), "%s", one);
+	snprintf(c.to, sizeof(c.to), "%s", in_dir("probe"));
+	make_file("probe", SCENE_SIZE);
+	if (actor_call(a, clone_all, &c, sizeof(c)))
+		skip("%s cannot share blocks", fs_name(one));
+
+	b = busy_file(high, SCENE_SIZE);
+	snprintf(c.from, sizeof(c.from), "%s", high == one ? two : one);
+	snprintf(c.to, sizeof(c.to), "%s", high);
+	actor_call_begin(a, clone_all, &c, sizeof(c));
+	/* asleep, and a signal ends it while the page is still in use */
+	expect_true(actor_blocks(a), "does not sleep while the page is in use");
+	actor_kill(a);
+	actor_call_begin(again, clone_all, &c, sizeof(c));
+	expect_true(actor_blocks(again), "does not sleep while the page is in use");
+	expect(0, end_of_use(b.reader));
+	expect(0, actor_call_end(again, NULL, 0, STEP_DEADLINE_MS));
+}
+
+/* ---- an entry whose page is in use stays ---- */
+
+struct scrub {
+	uint32_t type, flags;
+	uint64_t ino;
+	uint32_t gen, ag;
+	uint64_t reserved[5];
+};
+
+#define XFS_SCRUB     _IOWR('X', 60, struct scrub)
+#define SCRUB_MAPPING 14 /* data fork */
+#define SCRUB_REPAIR  1
+
+static long repair_mapping(void *buf, size_t size)
+{
+	struct scrub s = { .type = SCRUB_MAPPING, .flags = SCRUB_REPAIR };
+	int fd = open(buf, O_RDWR | O_CLOEXEC);
+	long ret = ioctl(fd, XFS_SCRUB, &s) ? -errno : 0;
+
+	(void)size;
+	close(fd);
+	return ret;
+}
+
+/* Repair drops the page cache of the file.  The truncate must find the page nevertheless. */
+CHECK(t4_repair_of_a_file_with_a_page_in_use, "T4,T7", STOCK_FAIL)
+{
+	const char *path = make_file("f", SCENE_SIZE);
+	struct actor *admin = actor_start("admin"), *other = actor_start("other");
+	char name[512];
+	struct busy b;
+	long ret;
+
+	snprintf(name, sizeof(name), "%s", path);
+	ret = actor_call(admin, repair_mapping, name, sizeof(name));
+	if (ret == -ENOTTY || ret == -EOPNOTSUPP)
+		skip("no online repair (XFS_ONLINE_REPAIR)");
+	require(0, ret);
+	b = busy_file(path, SCENE_SIZE);
+	must(a_fsync(b.s.holder, b.s.fd));
+	expect(EBUSY, actor_call(admin, repair_mapping, name, sizeof(name)));
+	truncate_begin(other, path, 0);
+	expect_true(actor_blocks(other), "the block of a page in use was freed");
+	expect(0, end_of_use(b.reader));
+	expect(0, truncate_end(other));
+}
+
+/* ---- the file system goes ---- */
+
+static long unmount(void *buf, size_t size)
+{
+	(void)size;
+	return umount2(buf, 0) ? -errno : 0;
+}
+
+CHECK(t7_unmounting_waits_for_a_page_in_use, "T7,T4", STOCK_FAIL)
+{
+	struct own_mount m = own_mount();
+	struct busy b = busy_file(make_file("f", MiB(4)), MiB(4));
+	struct actor *admin = actor_start("admin");
+
+	expect(0, a_unlink(admin, b.s.path));
+	expect(0, a_munmap(b.s.holder, b.s.addr, b.s.size));
+	expect(0, a_close(b.s.holder, b.s.fd));
+	actor_call_begin(admin, unmount, m.point, sizeof(m.point));
+	expect_true(actor_blocks(admin), "unmounted with a page in use");
+	expect(0, end_of_use(b.reader));
+	expect(0, actor_call_end(admin, NULL, 0, STEP_DEADLINE_MS));
+	require(0, SYS(actor_start("admin"), SYS_mount, STR(m.node), STR(m.point),
+		       STR(m.type), V(0), STR("dax=always")));
+}
