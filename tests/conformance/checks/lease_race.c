@@ -15,7 +15,7 @@
 #include "scene.h"
 
 #define RACE_SIZE   KiB(16)
-#define RACE_ENOUGH 60
+#define RACE_ENOUGH 20
 
 struct race {
 	_Atomic long granted, refused, done;

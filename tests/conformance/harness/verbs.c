@@ -394,9 +394,10 @@ static long join_qp(void *buf, size_t size)
 				      .hop_limit = 64,
 				      .sgid_index = (uint8_t)c->gid_index } }
 	};
+	/* 0.27 s, seven times: rxe takes a count of 7 for no limit */
 	struct ibv_qp_attr rts = { .qp_state = IBV_QPS_RTS,
-				   .timeout = 14,
-				   .retry_cnt = 7,
+				   .timeout = 16,
+				   .retry_cnt = 6,
 				   .rnr_retry = 7,
 				   .max_rd_atomic = 1 };
 
