@@ -7,8 +7,8 @@
  *   kvstore check FILE COUNT                  whether all of them are there
  *
  * The file is a table of slots, one for each key. The client writes a slot into the server's
- * file, then asks for it to be made durable; when the answer has come the insertion is
- * acknowledged. A slot carries a checksum, so one that a power cut has torn is not taken for an
+ * file and flushes it from afar, or, where provider or device cannot, asks the server to make
+ * it durable; then the insertion is acknowledged. A slot carries a checksum, so one that a power cut has torn is not taken for an
  * entry. Nothing else is needed to open the table again, after a crash of server or machine.
  */
 #include <err.h>
@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <pinverbs.h>
-#include "link.h"
+#include "durable.h"
 
 #define SLOTS 4096
 
@@ -74,20 +74,27 @@ static int run_server(const char *path, const char *address, const char *port)
 	struct ibv_pd *pd;
 	struct link link;
 	uint64_t number;
+	bool flush;
 
 	if (link_listen(&listener, address, port))
 		err(1, "listen on %s", address);
 	pd = ibv_alloc_pd(listener->verbs);
-	table = pd ? pinv_reg_file_mr(pd, fd, 0, 0,
-				      IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE)
-		   : NULL;
+	if (!pd)
+		err(1, "protection domain");
+	table = pinv_reg_file_mr(pd, fd, 0, 0, DURABLE_ACCESS);
+	flush = table;
+	if (!table)
+		table = pinv_reg_file_mr(pd, fd, 0, 0,
+					 IBV_ACCESS_LOCAL_WRITE |
+						 IBV_ACCESS_REMOTE_WRITE);
 	if (!table)
 		err(1, "register %s", path);
 	printf("ready: %d entries\n", count_entries(pinv_mr_ibv(table)->addr));
 	fflush(stdout);
-	if (link_accept(&link, listener, pd, pinv_mr_ibv(table)))
+	if (link_accept(&link, listener, pd, pinv_mr_ibv(table)) ||
+	    durable_offer(&link, flush))
 		err(1, "accept");
-	/* The client has written slot `number`: flush it, and say so. */
+	/* A client that cannot flush has written slot `number`: flush it, and say so. */
 	while (!link_receive(&link, &number)) {
 		if (number >= SLOTS ||
 		    pinv_mr_persist(table, number * sizeof(struct slot),
@@ -113,26 +120,44 @@ static void fill(struct slot *slot, uint64_t key)
 	slot->checksum = checksum(slot);
 }
 
+static int insert(struct link *link, struct ibv_mr *slot, uint64_t key, bool *flush)
+{
+	uint64_t offset = key * sizeof(struct slot), answer;
+
+	if (*flush) {
+		if (!durable_write(link, slot, sizeof(struct slot), offset))
+			return 0;
+		if (errno != EOPNOTSUPP)
+			return -1;
+		*flush = false;
+	}
+	if (link_write(link, slot, 0, sizeof(struct slot), offset) ||
+	    link_send(link, key) || link_receive(link, &answer))
+		return -1;
+	errno = EPROTO;
+	return answer == key ? 0 : -1;
+}
+
 static int run_put(const char *address, uint64_t count, const char *port)
 {
 	struct slot slot;
 	struct ibv_mr *source;
 	struct link link;
-	uint64_t key, answer;
+	uint64_t key;
+	bool flush;
 
-	if (link_connect(&link, address, port))
+	if (link_connect(&link, address, port) || durable_accept(&link, &flush))
 		err(1, "connect to %s", address);
 	source = ibv_reg_mr(link.id->pd, &slot, sizeof(slot), 0);
 	if (!source)
 		err(1, "register slot");
 	for (key = 0; key < count; key++) {
 		fill(&slot, key);
-		if (link_write(&link, source, 0, sizeof(slot), key * sizeof(slot)) ||
-		    link_send(&link, key) || link_receive(&link, &answer) ||
-		    answer != key)
+		if (insert(&link, source, key, &flush))
 			err(1, "insert key %" PRIu64, key);
 	}
-	printf("client: %" PRIu64 " insertions acknowledged\n", count);
+	printf("client: %" PRIu64 " insertions acknowledged, %s\n", count,
+	       flush ? "flushed from here" : "flushed by the server");
 	ibv_dereg_mr(source);
 	link_close(&link);
 	return 0;

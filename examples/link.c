@@ -14,13 +14,22 @@ struct offer {
 	uint64_t rkey;
 };
 
-static struct ibv_qp_init_attr queue_pair = {
-	.qp_type = IBV_QPT_RC,
-	.cap = { .max_send_wr = 4,
-		 .max_recv_wr = 4,
-		 .max_send_sge = 1,
-		 .max_recv_sge = 1 },
-};
+static int make_queue_pair(struct rdma_cm_id *id, struct ibv_pd *pd)
+{
+	struct ibv_qp_init_attr_ex attr = {
+		.qp_type = IBV_QPT_RC,
+		.cap = { .max_send_wr = 4,
+			 .max_recv_wr = 4,
+			 .max_send_sge = 1,
+			 .max_recv_sge = 1 },
+		.comp_mask =
+			IBV_QP_INIT_ATTR_SEND_OPS_FLAGS | (pd ? IBV_QP_INIT_ATTR_PD : 0),
+		.send_ops_flags = IBV_QP_EX_WITH_RDMA_WRITE,
+		.pd = pd,
+	};
+
+	return rdma_create_qp_ex(id, &attr);
+}
 
 /* Sleep until the completion queue or the connection has news. */
 static int sleep_on(struct rdma_cm_id *id, struct ibv_comp_channel *channel)
@@ -99,21 +108,23 @@ int link_accept(struct link *link, struct rdma_cm_id *listener, struct ibv_pd *p
 	struct offer offer = { (uintptr_t)offered->addr, offered->length, offered->rkey };
 	struct rdma_conn_param param = { .private_data = &offer,
 					 .private_data_len = sizeof(offer),
+					 .responder_resources = 1,
 					 .rnr_retry_count = 7 };
-	struct ibv_qp_init_attr attr = queue_pair;
 
 	memset(link, 0, sizeof(*link));
-	if (rdma_get_request(listener, &link->id) ||
-	    rdma_create_qp(link->id, pd, &attr) || prepare(link))
+	if (rdma_get_request(listener, &link->id) || make_queue_pair(link->id, pd) ||
+	    prepare(link))
 		return -1;
 	return rdma_accept(link->id, &param);
 }
 
 int link_connect(struct link *link, const char *address, const char *port)
 {
-	struct rdma_conn_param param = { .retry_count = 7, .rnr_retry_count = 7 };
+	/* a flush is among the requests that take a resource of the other side's */
+	struct rdma_conn_param param = { .initiator_depth = 1,
+					 .retry_count = 7,
+					 .rnr_retry_count = 7 };
 	struct rdma_addrinfo hints = { .ai_port_space = RDMA_PS_TCP }, *info;
-	struct ibv_qp_init_attr attr = queue_pair;
 	struct offer offer;
 	int err;
 
@@ -125,7 +136,7 @@ int link_connect(struct link *link, const char *address, const char *port)
 				PATIENCE) ||
 	      rdma_resolve_route(link->id, PATIENCE);
 	rdma_freeaddrinfo(info);
-	if (err || rdma_create_qp(link->id, NULL, &attr) || prepare(link) ||
+	if (err || make_queue_pair(link->id, NULL) || prepare(link) ||
 	    rdma_connect(link->id, &param))
 		return -1;
 	if (link->id->event->param.conn.private_data_len < sizeof(offer)) {
@@ -139,6 +150,11 @@ int link_connect(struct link *link, const char *address, const char *port)
 	return 0;
 }
 
+int link_sent(struct link *link)
+{
+	return await(link->id, link->id->send_cq, link->id->send_cq_channel);
+}
+
 int link_write(struct link *link, struct ibv_mr *from, size_t from_offset, size_t length,
 	       uint64_t offset)
 {
@@ -149,7 +165,7 @@ int link_write(struct link *link, struct ibv_mr *from, size_t from_offset, size_
 	if (rdma_post_write(link->id, NULL, (char *)from->addr + from_offset, length,
 			    from, IBV_SEND_SIGNALED, link->address + offset, link->rkey))
 		return -1;
-	return await(link->id, link->id->send_cq, link->id->send_cq_channel);
+	return link_sent(link);
 }
 
 int link_send(struct link *link, uint64_t word)
@@ -158,7 +174,7 @@ int link_send(struct link *link, uint64_t word)
 	if (rdma_post_send(link->id, NULL, &link->words[0], sizeof(link->words[0]),
 			   link->words_mr, IBV_SEND_SIGNALED))
 		return -1;
-	return await(link->id, link->id->send_cq, link->id->send_cq_channel);
+	return link_sent(link);
 }
 
 int link_receive(struct link *link, uint64_t *word)

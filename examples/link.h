@@ -32,6 +32,9 @@ int link_connect(struct link *link, const char *address, const char *port);
 int link_write(struct link *link, struct ibv_mr *from, size_t from_offset, size_t length,
 	       uint64_t offset);
 
+/* Wait for the end of the one request that is under way. */
+int link_sent(struct link *link);
+
 /* A word is received in the order sent, and after the writes before it. */
 int link_send(struct link *link, uint64_t word);
 int link_receive(struct link *link, uint64_t *word);

@@ -253,6 +253,33 @@ int fail_persist(int fd, int err, size_t length)
 	return err;
 }
 
+int fail_flush(const struct ibv_qp_ex *qp, int err, size_t length)
+{
+	struct pinv_cap_info why;
+	char object[80];
+
+	if (!log_wanted())
+		return err;
+	SAY(object, "queue pair %u of %s", qp->qp_base.qp_num,
+	    ibv_get_device_name(qp->qp_base.context->device));
+	if (err == EOPNOTSUPP) {
+		SAY(why.reason, "its provider has no RDMA flush for it");
+		SAY(why.remedy,
+		    "make it for RC and flush with IBV_DRIVERS=pinrxe, or have the "
+		    "peer call pinv_mr_persist()");
+	} else if (err == EINVAL) {
+		SAY(why.reason, "%zu bytes are more than a message can have", length);
+		SAY(why.remedy, "flush less at once");
+	} else if (err == ENOMEM) {
+		SAY(why.reason, "the send queue is full");
+		SAY(why.remedy, "poll for completions, or make it larger");
+	} else {
+		other_reason(&why, err);
+	}
+	log_failure_of(object, "flush", err, &why);
+	return err;
+}
+
 int fail_dereg(int fd, const char *operation, int err)
 {
 	struct pinv_cap_info why;

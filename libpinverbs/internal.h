@@ -47,6 +47,7 @@ int fail_release(int fd, int err);
 int fail_file_mr(int fd, const char *operation, int err, size_t length);
 int fail_address_mr(const void *address, const char *operation, int err, size_t length);
 int fail_persist(int fd, int err, size_t length);
+int fail_flush(const struct ibv_qp_ex *qp, int err, size_t length);
 int fail_dereg(int fd, const char *operation, int err);
 int fail_range(int fd, uint64_t offset, size_t length, uint64_t size);
 int fail_kind(int fd, enum pinv_lease_kind kind);

@@ -225,6 +225,30 @@ struct ibv_mr *pinv_mr_ibv(const struct pinv_mr *mr);
  */
 int pinv_mr_persist(struct pinv_mr *mr, size_t offset, size_t length);
 
+/*
+ * Access flags of a region, and of the queue pair through which it is reached: peers may flush
+ * it. Later releases of libibverbs name them.
+ */
+#define PINV_ACCESS_FLUSH_GLOBAL     (1 << 8)
+#define PINV_ACCESS_FLUSH_PERSISTENT (1 << 9)
+
+/*
+ * pinv_wr_flush - make durable, from afar, what has been written to a peer's region.
+ *
+ * Effect: adds a work request to a batch, as ibv_wr_rdma_write(3) does: between
+ * ibv_wr_start() and ibv_wr_complete(), with qp->wr_id and qp->wr_flags. When it has completed
+ * @length bytes from @address of the peer's region @rkey are on the peer's storage, with what
+ * this queue pair wrote there before; the peer's program does nothing. The peer registered the
+ * region, on persistent memory, with PINV_ACCESS_FLUSH_PERSISTENT; its queue pair has that
+ * access flag too, and responder resources (max_dest_rd_atomic not 0).
+ * Threads: safe, as far as the batch is.
+ * Returns EOPNOTSUPP the provider has it not for this queue pair: nothing was added, the batch
+ * goes on, and the peer can be asked to call pinv_mr_persist(); what ibv_wr_complete() is
+ * going to return, then nothing of the batch is posted: EINVAL more than 2 GiB; ENOMEM the
+ * send queue is full. pinv_query_device_cap() tells of the device. Rules: Y1.
+ */
+int pinv_wr_flush(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t address, size_t length);
+
 /* What the running kernel can do. */
 enum pinv_cap {
 	PINV_CAP_LAYOUT_LEASE =

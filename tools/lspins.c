@@ -47,7 +47,7 @@ static void print_help(void)
 	      "  -y, --yes             with --kill: do not ask\n"
 	      "  -s, --signal SIGNAL   with --kill: send this, not KILL\n"
 	      "  -h, --help            this text\n"
-	      "  -V, --version         version\n"
+	      "  -V, --version         version, and the providers of the RDMA devices\n"
 	      "\n"
 	      "Columns:",
 	      stdout);
@@ -199,7 +199,7 @@ static void parse_option(struct options *options, int option)
 		print_help();
 		exit(EXIT_LISTED);
 	case 'V':
-		puts("lspins from pinverbs " PINVERBS_VERSION);
+		print_version();
 		exit(EXIT_LISTED);
 	default:
 		/* getopt has said what is wrong. */

@@ -84,6 +84,9 @@ void print_listing(FILE *out, const struct options *options,
 /* lspins_kill.c: exit status. */
 int kill_holders(const struct options *options);
 
+/* lspins_version.c */
+void print_version(void);
+
 /* End the program when there is no memory left. */
 void *must(void *memory);
 

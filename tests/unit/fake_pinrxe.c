@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* What libpinverbs uses of libpinrxe.so.1, for test_flush.c: knows the queue pair number 1. */
+#include <errno.h>
+#include <infiniband/verbs.h>
+
+struct flush {
+	uint32_t rkey;
+	uint64_t address;
+	size_t length;
+	uint8_t type, level;
+	int count;
+};
+
+extern struct flush fake_flush;
+struct flush fake_flush;
+
+int pinrxedv_wr_flush(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t address,
+		      size_t length, uint8_t type, uint8_t level);
+int pinrxedv_wr_flush(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t address,
+		      size_t length, uint8_t type, uint8_t level)
+{
+	if (qp->qp_base.qp_num != 1)
+		return EOPNOTSUPP;
+	fake_flush.count++;
+	fake_flush.rkey = rkey;
+	fake_flush.address = address;
+	fake_flush.length = length;
+	fake_flush.type = type;
+	fake_flush.level = level;
+	return length > 1U << 31 ? EINVAL : 0;
+}
