@@ -3,11 +3,13 @@
 # What cmake --install leaves is complete: a stranger's program builds with pkg-config
 # against it alone, and runs.
 set -eu
-root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
-"$CMAKE" --install "$BUILD" --prefix "$root" >"$root/log"
-# nothing outside: this machine is somebody's
-if grep -E '^-- (Installing|Up-to-date)' "$root/log" | grep -vF " $root/"; then
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# Below a folder of our own whatever the build was configured for: this machine is somebody's.
+root=$work/root/prefix
+DESTDIR=$work/root "$CMAKE" --install "$BUILD" --prefix /prefix >"$work/log"
+if ! grep -q '^CMAKE_INSTALL_SYSCONFDIR:[A-Z]*=/' "$BUILD/CMakeCache.txt" &&
+	grep -E '^-- (Installing|Up-to-date)' "$work/log" | grep -vF " $root/"; then
 	echo "installed outside of the prefix"
 	exit 1
 fi
@@ -39,13 +41,13 @@ add_executable(stranger ${SOURCE}/tests/unit/installed.c)
 target_link_libraries(stranger PRIVATE pinverbs::pinverbs)
 END
 "$CMAKE" -S "$root/stranger" -B "$root/stranger/build" -DCMAKE_PREFIX_PATH="$root" \
-	-DSOURCE="$SOURCE" -DCMAKE_C_COMPILER="$CC" -DCMAKE_C_FLAGS="${FLAGS:-}" >"$root/log"
-"$CMAKE" --build "$root/stranger/build" >"$root/log" || { cat "$root/log"; exit 1; }
+	-DSOURCE="$SOURCE" -DCMAKE_C_COMPILER="$CC" -DCMAKE_C_FLAGS="${FLAGS:-}" >"$work/log"
+"$CMAKE" --build "$root/stranger/build" >"$work/log" || { cat "$work/log"; exit 1; }
 "$root/stranger/build/stranger"
 echo "ok: find_package"
 
 # DESTDIR, as packagers use it
-DESTDIR=$root/staged "$CMAKE" --install "$BUILD" >"$root/log"
+DESTDIR=$root/staged "$CMAKE" --install "$BUILD" >"$work/log"
 [ "$(find "$root/staged" -name libpinverbs.so.1)" ]
 
 readelf -d "$root/program" | grep -q 'NEEDED.*\[libpinverbs.so.1\]'
