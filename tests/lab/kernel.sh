@@ -25,7 +25,7 @@ series() # FLAVOUR; sets patches
 
 	patches=()
 	[[ $1 != stock && $1 != demo-stock ]] || return 0
-	for p in "$top"/kernel-patches/[0-9]*.patch; do
+	for p in "$top"/kernel-patches/{,direct-io/}[0-9]*.patch; do
 		[[ ! -e $p || $p == */0000-* ]] || patches+=("$p")
 	done
 }
@@ -36,8 +36,7 @@ fragments() # FLAVOUR; sets fragments
 	case $1 in
 	demo | demo-stock) fragments+=("$top/kernel-patches/bench.config") ;;
 	stock | bench) fragments+=("$top/kernel-patches/"{wide,bench}.config) ;;
-	mutants) fragments+=("$top/kernel-patches/"{wide,bench,mutants}.config) ;;
-	test) fragments+=("$top/kernel-patches/"{wide,test}.config) ;;
+	test | mutants) fragments+=("$top/kernel-patches/"{wide,test}.config) ;;
 	kasan) fragments+=("$top/kernel-patches/"{wide,test,kasan}.config) ;;
 	esac
 }
@@ -140,7 +139,7 @@ copy_objects() # TREE
 	*/demo-stock) from=${1%/*}/stock ;;
 	*/stock) from=${1%/*}/demo-stock ;;
 	*/bench) from=${1%/*}/demo ;;
-	*/mutants) from=${1%/*}/bench ;;
+	*/mutants) from=${1%/*}/test ;;
 	*) return ;;
 	esac
 	[[ -e $from/vmlinux && $(<"$from/.pinverbs-version") == "$version" ]] || return 0
