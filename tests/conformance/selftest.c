@@ -21,7 +21,7 @@ static struct outcome out;
 
 static int run(void (*body)(void))
 {
-	const struct check c = { "selftest", "-", __FILE__, __LINE__, STOCK_PASS, body };
+	const struct check c = { .name = "selftest", .rules = "-", .run = body };
 
 	check_run(&c, scratch, 2000, &out);
 	return out.verdict;

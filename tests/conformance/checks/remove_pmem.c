@@ -6,15 +6,9 @@
  * They start with a lease, so they end there on a kernel without the series, which would crash.
  */
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mount.h>
-#include <sys/sysmacros.h>
 
+#include "pmem.h"
 #include "scene.h"
-
-#define DRIVER "/sys/bus/nd/drivers/nd_pmem"
 
 /* Pages acquired and not released, over the whole system. */
 static long pins_out(void)
@@ -22,111 +16,17 @@ static long pins_out(void)
 	return vmstat("nr_foll_pin_acquired") - vmstat("nr_foll_pin_released");
 }
 
-/* Where the check's directory is. */
-struct pmem {
-	char mount_point[PATH_MAX], node[64], device[64];
-};
-
-static struct pmem pmem_of_check(void)
-{
-	struct pmem p;
-	struct stat here, st;
-	char link[128], target[PATH_MAX], parent[PATH_MAX + 4];
-	ssize_t n;
-
-	if (stat(check_dir(), &here))
-		broken("%s: %s", check_dir(), errno_name(errno));
-	snprintf(p.mount_point, sizeof(p.mount_point), "%s", check_dir());
-	for (;;) {
-		snprintf(parent, sizeof(parent), "%s/..", p.mount_point);
-		if (stat(parent, &st) || st.st_dev != here.st_dev)
-			break;
-		if (!realpath(parent, p.mount_point))
-			broken("%s: %s", parent, errno_name(errno));
-	}
-	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(here.st_dev),
-		 minor(here.st_dev));
-	n = readlink(link, target, sizeof(target) - 1);
-	if (n < 0)
-		skip("the file system is on no block device");
-	target[n] = '\0';
-	snprintf(p.node, sizeof(p.node), "/dev/%.50s", strrchr(target, '/') + 1);
-	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u/device", major(here.st_dev),
-		 minor(here.st_dev));
-	n = readlink(link, target, sizeof(target) - 1);
-	if (n < 0)
-		skip("%s is not the persistent memory itself", p.node);
-	target[n] = '\0';
-	snprintf(p.device, sizeof(p.device), "%.60s", strrchr(target, '/') + 1);
-	snprintf(link, sizeof(link), DRIVER "/%s", p.device);
-	if (access(link, F_OK))
-		skip("%s does not belong to nd_pmem", p.device);
-	return p;
-}
-
-/* In an actor: writes the device's name to the driver's bind or unbind. */
-struct driver_step {
-	char file[64], device[64];
-};
-
-static long driver_write(void *buf, size_t size)
-{
-	const struct driver_step *d = buf;
-	int fd = open(d->file, O_WRONLY | O_CLOEXEC);
-	ssize_t n;
-
-	(void)size;
-	if (fd < 0)
-		return -errno;
-	n = write(fd, d->device, strlen(d->device));
-	close(fd);
-	return n < 0 ? -errno : 0;
-}
-
-static struct driver_step driver_step(const struct pmem *p, const char *file)
-{
-	struct driver_step d;
-
-	snprintf(d.file, sizeof(d.file), DRIVER "/%s", file);
-	memcpy(d.device, p->device, sizeof(d.device));
-	return d;
-}
-
-static long unbind(const struct pmem *p)
-{
-	struct driver_step d = driver_step(p, "unbind");
-
-	sync();
-	return actor_call(actor_start("admin"), driver_write, &d, sizeof(d));
-}
-
-/* The file system comes back, whatever happened before, for the checks that follow. */
-static void bring_back(const struct pmem *p, const char *type)
-{
-	struct actor *a = actor_start("admin");
-	struct driver_step d = driver_step(p, "bind");
-	struct deadline by = deadline_in(2000);
-
-	expect(0, SYS(a, SYS_umount2, STR(p->mount_point), V(0)));
-	expect(0, actor_call(a, driver_write, &d, sizeof(d)));
-	while (access(p->node, F_OK) && deadline_wait(&by))
-		;
-	require(0, SYS(a, SYS_mount, STR(p->node), STR(p->mount_point), STR(type), V(0),
-		       STR("dax=always")));
-}
-
 CHECK(o7_unbind_pmem_under_an_open_file, "O7", STOCK_FAIL)
 {
 	struct scene s = scene_mapped();
-	struct pmem p = pmem_of_check();
-	const char *type = fs_name(check_dir());
+	struct pmem p = pmem_of(check_dir());
 
 	expect(0, a_mem_write(s.holder, (uint64_t)s.addr, 8192, 51, 0));
 	expect(0, a_munmap(s.holder, s.addr, s.size));
-	expect(0, unbind(&p));
+	expect(0, pmem_unbind(&p));
 	expect(0, a_close(s.holder, s.fd));
 	actor_exit(s.holder);
-	bring_back(&p, type);
+	pmem_bring_back(&p);
 	expect_true(file_has_pattern(s.path, 0, 8192, 51),
 		    "what was written is not there");
 	expect_true(file_has_pattern(s.path, 8192, s.size - 8192, FILE_SEED),
@@ -136,19 +36,18 @@ CHECK(o7_unbind_pmem_under_an_open_file, "O7", STOCK_FAIL)
 CHECK(o7_unbind_pmem_under_a_mapping, "O7", STOCK_FAIL)
 {
 	struct scene s = scene_mapped();
-	struct pmem p = pmem_of_check();
-	const char *type = fs_name(check_dir());
+	struct pmem p = pmem_of(check_dir());
 	struct actor *child = actor_fork(s.holder, "child");
 
 	expect(0, a_mem_write(s.holder, (uint64_t)s.addr, 8192, 52, 0));
 	expect(0, a_mem_check(child, (uint64_t)s.addr, 8192, 52, 0));
-	expect(0, unbind(&p));
+	expect(0, pmem_unbind(&p));
 	/* The kernel reads a path there: what would be SIGBUS is EFAULT. */
 	expect(EFAULT, SYS(s.holder, SYS_openat, V(AT_FDCWD), V(s.addr), V(O_RDONLY)));
 	expect(EFAULT, SYS(child, SYS_openat, V(AT_FDCWD), V(s.addr), V(O_RDONLY)));
 	actor_exit(child);
 	actor_exit(s.holder);
-	bring_back(&p, type);
+	pmem_bring_back(&p);
 	expect_true(file_has_pattern(s.path, 0, 8192, 52),
 		    "what was written is not there");
 }
@@ -160,8 +59,7 @@ CHECK(o7_unbind_pmem_under_a_mapping, "O7", STOCK_FAIL)
 CHECK(o7_unbind_pmem_under_pins, "O7,O2,T7", STOCK_FAIL)
 {
 	struct scene s = scene_mapped();
-	struct pmem p = pmem_of_check();
-	const char *type = fs_name(check_dir());
+	struct pmem p = pmem_of(check_dir());
 	struct actor *peer = actor_start("peer"), *other = actor_start_exec("other");
 	long pins, anon, fd;
 	struct mr second, third;
@@ -179,7 +77,7 @@ CHECK(o7_unbind_pmem_under_pins, "O7,O2,T7", STOCK_FAIL)
 	expect(0, v_write(peer, 0, &s.mr, 0, PAGE, 53));
 	fd = must(actor_send_fd(s.holder, (int)s.uverbs_fd, other));
 
-	expect(0, unbind(&p));
+	expect(0, pmem_unbind(&p));
 	/* The peer's buffer stays. */
 	expect_value(pins + (long)(KiB(64) / PAGE), pins_out());
 	expect_pins(s.holder, "");
@@ -195,7 +93,7 @@ CHECK(o7_unbind_pmem_under_pins, "O7,O2,T7", STOCK_FAIL)
 	actor_exit(s.holder);
 	actor_exit(other);
 	actor_exit(peer);
-	bring_back(&p, type);
+	pmem_bring_back(&p);
 	expect_true(file_has_pattern(s.path, 0, PAGE, 53), "remote data is not there");
 	expect_true(file_has_pattern(s.path, PAGE, s.size - PAGE, FILE_SEED),
 		    "the file has changed");
@@ -204,15 +102,14 @@ CHECK(o7_unbind_pmem_under_pins, "O7,O2,T7", STOCK_FAIL)
 CHECK(o7_unbind_pmem_under_a_zombie, "O7,C3", STOCK_FAIL)
 {
 	struct scene s = scene_mapped();
-	struct pmem p = pmem_of_check();
-	const char *type = fs_name(check_dir());
+	struct pmem p = pmem_of(check_dir());
 
 	scene_pin(&s);
 	scene_unmap_and_close(&s);
-	expect(0, unbind(&p));
+	expect(0, pmem_unbind(&p));
 	expect_pins(s.holder, "");
 	/* The process is there, with its descriptor, and not in the way. */
-	bring_back(&p, type);
+	pmem_bring_back(&p);
 	expect(0, v_close_fd(s.holder, 0));
 	expect_true(file_has_pattern(s.path, 0, s.size, FILE_SEED),
 		    "the file has changed");
@@ -233,13 +130,12 @@ static long churn(void *buf, size_t size)
 CHECK(o7_unbind_pmem_while_registering, "O7", STOCK_FAIL)
 {
 	struct scene s = scene_mapped();
-	struct pmem p = pmem_of_check();
-	const char *type = fs_name(check_dir());
+	struct pmem p = pmem_of(check_dir());
 	long pins = pins_out(), ret;
 
 	scene_open_verbs(&s);
 	actor_call_begin(s.holder, churn, &s, sizeof(s));
-	expect(0, unbind(&p));
+	expect(0, pmem_unbind(&p));
 	ret = actor_call_end(s.holder, &s, sizeof(s), STEP_DEADLINE_MS);
 	/* Revoked, or between two registrations: then the mapping was empty. */
 	expect_true(ret == -EIO || ret == -EFAULT || ret == -EOPNOTSUPP,
@@ -247,5 +143,5 @@ CHECK(o7_unbind_pmem_while_registering, "O7", STOCK_FAIL)
 	expect_value(pins, pins_out());
 	expect_pins(s.holder, "");
 	actor_exit(s.holder);
-	bring_back(&p, type);
+	pmem_bring_back(&p);
 }

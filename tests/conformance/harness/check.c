@@ -379,11 +379,12 @@ static bool wait_for(pid_t pid, int limit_ms)
 	return r == 1;
 }
 
-static void run_body(void (*run)(void))
+static void run_body(const struct check *c)
 {
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1) || mkdir(dir, 0755))
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) ||
+	    (mkdir(dir, 0755) && !(c->resumes && errno == EEXIST)))
 		broken("%s: %s", dir, errno_name(errno));
-	run();
+	c->run();
 	report->finished = true;
 	_exit(0);
 }
@@ -394,8 +395,8 @@ static void judge(struct outcome *out)
 		report->broken = true;
 		report_line("broken test: died before its end\n");
 	}
-	out->verdict = report->broken	? BROKEN
-		       : report->failed	 ? FAILED
+	out->verdict = report->broken    ? BROKEN
+		       : report->failed  ? FAILED
 		       : report->skipped ? SKIPPED
 					 : PASSED;
 	memcpy(out->text, report->text, sizeof(out->text));
@@ -415,17 +416,20 @@ static void report_init(void)
 }
 
 /* The director, and the end of everything that it started. */
-static void run_director(void (*run)(void), const char *below, int limit_ms)
+static void run_director(const struct check *c, const char *below, int limit_ms)
 {
 	pid_t pid;
 
 	report_init();
-	snprintf(dir, sizeof(dir), "%s/conformance-%d", below, getpid());
+	if (c->dir)
+		snprintf(dir, sizeof(dir), "%s/%s", below, c->dir);
+	else
+		snprintf(dir, sizeof(dir), "%s/conformance-%d", below, getpid());
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	fflush(NULL);
 	pid = fork();
 	if (!pid)
-		run_body(run);
+		run_body(c);
 	if (pid < 0 || !wait_for(pid, limit_ms)) {
 		report->failed = true;
 		report_line("not finished after %d ms; its processes:\n", limit_ms);
@@ -452,7 +456,7 @@ void check_run(const struct check *c, const char *below, int limit_ms,
 	char log[4096];
 
 	kmsg_mark(c->name);
-	run_director(c->run, below, limit_ms);
+	run_director(c, below, limit_ms);
 	if (kmsg_findings(log, sizeof(log))) {
 		report->broken = !report->failed;
 		report_line("kernel log:\n%s", log);
@@ -462,9 +466,10 @@ void check_run(const struct check *c, const char *below, int limit_ms,
 
 bool standalone_run(const char *below, void (*run)(void))
 {
+	const struct check c = { .run = run };
 	struct outcome out;
 
-	run_director(run, below, 60000);
+	run_director(&c, below, 60000);
 	judge(&out);
 	if (out.verdict != PASSED)
 		fprintf(stderr, "%s", out.text);

@@ -34,14 +34,17 @@ struct check {
 	int line;
 	enum stock_result stock;
 	void (*run)(void);
+	/* Of the check's directory; NULL: a new one.  It may be there from before a power cut. */
+	const char *dir;
+	bool resumes;
 };
 
-#define CHECK(fn, rule_ids, on_stock)                                          \
-	static void fn(void);                                                  \
-	static const struct check fn##_check = { #fn,      rule_ids, __FILE__, \
-						 __LINE__, on_stock, fn };     \
-	static const struct check *const fn##_entry                            \
-		__attribute__((section("checks"), used)) = &fn##_check;        \
+#define CHECK(fn, rule_ids, on_stock)                                                    \
+	static void fn(void);                                                            \
+	static const struct check fn##_check = { #fn,      rule_ids, __FILE__, __LINE__, \
+						 on_stock, fn,       NULL,     false };  \
+	static const struct check *const fn##_entry                                      \
+		__attribute__((section("checks"), used)) = &fn##_check;                  \
 	static void fn(void)
 
 /* Every registered check, by file and line; NULL after the last. */

@@ -32,6 +32,7 @@ static inline long fd_of(const struct arg *arg)
 }
 
 extern const struct verb file_verbs[], block_verbs[], lease_verbs[], memory_verbs[],
-	rdma_verbs[], task_verbs[], mount_verbs[], direct_verbs[], look_verbs[];
+	rdma_verbs[], task_verbs[], mount_verbs[], direct_verbs[], look_verbs[],
+	power_verbs[];
 
 #endif

@@ -198,6 +198,16 @@ bool header_line(struct parser *p)
 	return false;
 }
 
+static bool has_tag(const struct litmus *l, const char *tag)
+{
+	int i;
+
+	for (i = 0; l->tags[i]; i++)
+		if (!strcmp(l->tags[i], tag))
+			return true;
+	return false;
+}
+
 void header_complete(struct parser *p)
 {
 	const struct litmus *l = p->l;
@@ -213,4 +223,7 @@ void header_complete(struct parser *p)
 		mistake(p, "no witness: name the patch without which the test must fail");
 	if (!l->steps)
 		mistake(p, "no steps");
+	if (l->power_cut != has_tag(l, "power-cut"))
+		mistake(p, "a test with a power-cut has the tag power-cut, and no other "
+			   "has it");
 }

@@ -59,6 +59,7 @@ struct name {
 	struct name *next;
 	int line;
 	bool remote; /* an actor on the second guest */
+	int lost;    /* the line of the power cut; 0: it is there */
 
 	/* of a running scenario */
 	struct actor *actor;
@@ -146,6 +147,7 @@ struct litmus {
 	struct step *steps;
 	struct outcome_row *rows;
 	unsigned int groups;
+	bool power_cut; /* it goes on in another guest */
 };
 
 /* Reads a file; NULL and a message "file:line: …" in error if it has a mistake. */
@@ -174,10 +176,13 @@ struct run {
 	const struct litmus *litmus;
 	enum fs fs;
 	bool trace;
+	bool after_cut; /* the steps behind the power cut, in the next guest */
 };
 
 /* In the director of a check: does all steps and reports what is not as it must be. */
 void litmus_run(struct run *r);
+/* At its end: brings back what a step took away. */
+void power_restore(const struct litmus *l);
 
 /*
  * What a step does.  Gives what the kernel gave: a value >= 0, or -errno.  A verb without actor
@@ -199,6 +204,7 @@ struct verb {
 #define VERB_ENDS 2u /* the actor is gone afterwards */
 #define VERB_TAKES \
 	4u /* the result belongs to the actor in the argument, not to the one who acts */
+#define VERB_CUT 8u /* all processes are gone afterwards */
 
 /* Verbs that the parser itself knows about. */
 extern const struct verb verb_returns;

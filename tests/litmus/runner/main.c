@@ -135,7 +135,8 @@ static long now_ms(void)
 static void run_current(void)
 {
 	const char *name = CU_get_current_test()->pName;
-	struct check check = { .name = name, .run = run_body };
+	struct check check = { .name = name, .run = run_body, .resumes = run.after_cut };
+	char dir[80];
 	static struct outcome out;
 	long start = now_ms();
 	unsigned int i;
@@ -146,6 +147,10 @@ static void run_current(void)
 	for (i = 0; i < FS_COUNT; i++)
 		if (!strcmp(CU_get_current_suite()->pName, fs_names[i]))
 			run.fs = i;
+	/* the next guest has to find it */
+	snprintf(dir, sizeof(dir), "litmus-%s", name);
+	if (run.litmus->power_cut)
+		check.dir = dir;
 	check_run(&check, dirs[run.fs], LIMIT_MS, &out);
 	report_test(run.litmus, run.fs, &out, now_ms() - start);
 	CU_TEST(out.verdict == PASSED || out.verdict == SKIPPED);
@@ -221,6 +226,9 @@ static void usage(FILE *out)
 	fprintf(out,
 		"usage: litmus [--dir DIR]... [--trace] [--junit FILE] "
 		"[PATTERN|FILE.litmus...]\n"
+		"       litmus --after-cut TEST...    the steps behind the power cut, in "
+		"the next "
+		"guest\n"
 		"       litmus --list [PATTERN...]    name, rules, result on a stock "
 		"kernel, tags\n"
 		"       litmus --explain FILE...      the scenario as prose\n"
@@ -289,7 +297,8 @@ enum mode {
 	CHECK = 'c',
 	WITNESSES = 'w',
 	VERBS = 'v',
-	TABLE = 't'
+	TABLE = 't',
+	AFTER_CUT = 'a'
 };
 
 static bool act(enum mode mode, const char *file, char **arg)
@@ -311,6 +320,9 @@ static bool act(enum mode mode, const char *file, char **arg)
 		list_tests(arg);
 	if (mode == TABLE)
 		return table(file);
+	for (i = 0; run.after_cut && i < nr_all; i++)
+		if (!all[i]->power_cut)
+			all[i]->on[FS_XFS] = all[i]->on[FS_EXT4] = false;
 	return mode == RUN ? run_tests(arg) : true;
 }
 
@@ -326,6 +338,7 @@ int main(int argc, char **argv)
 		{ "witnesses", no_argument, NULL, WITNESSES },
 		{ "verbs", no_argument, NULL, VERBS },
 		{ "table", required_argument, NULL, TABLE },
+		{ "after-cut", no_argument, NULL, AFTER_CUT },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -345,6 +358,8 @@ int main(int argc, char **argv)
 			junit = optarg;
 		} else if (opt == 'T') {
 			run.trace = true;
+		} else if (opt == AFTER_CUT) {
+			run.after_cut = true;
 		} else if (opt == 'h' || opt == '?') {
 			usage(opt == 'h' ? stdout : stderr);
 			return opt == 'h' ? 0 : 2;

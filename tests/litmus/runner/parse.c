@@ -38,8 +38,10 @@ struct name *define(struct parser *p, const char *text, enum kind kind,
 	if (n &&
 	    (n->kind != kind || n->owner != owner || kind == K_ACTOR || kind == K_FILE))
 		mistake(p, "%s stands for something else since line %d", text, n->line);
-	if (n)
+	if (n) {
+		n->lost = 0;
 		return n; /* the same thing, made anew */
+	}
 	if (!good_name(text) && kind != K_FILE)
 		mistake(p, "\"%s\" is no name", text);
 	if (strlen(text) >= NAME_LEN)
@@ -122,6 +124,8 @@ static void name_arg(struct parser *p, struct step *s, struct arg *a, const char
 
 	if (!n)
 		mistake(p, "%s: no such name; %s is expected", word, kind_text(want));
+	if (n->lost)
+		mistake(p, "%s was lost in the power cut of line %d", word, n->lost);
 	if (n->kind != want && !(want == K_FD && n->kind == K_CTX))
 		mistake(p, "%s is %s; %s is expected", word, kind_text(n->kind),
 			kind_text(want));
@@ -449,6 +453,8 @@ static void actor_step(struct parser *p, struct step *s)
 	s->actor = find_name(p->l, w);
 	if (!s->actor || s->actor->kind != K_ACTOR)
 		mistake(p, "%s is no actor", w);
+	if (s->actor->lost)
+		mistake(p, "%s was lost in the power cut of line %d", w, s->actor->lost);
 	next(p, ":");
 	if (p->at + 1 < p->words && !strcmp(p->word[p->at + 1], "=")) {
 		result = next(p, "name");
@@ -473,6 +479,20 @@ static void actor_step(struct parser *p, struct step *s)
 	check_blocking(p, s);
 }
 
+/* Files stay; of the actors, those that the header names start anew. */
+static void power_cut(struct parser *p)
+{
+	struct name *n;
+
+	if (p->round || p->l->power_cut)
+		mistake(p, "the power is cut once");
+	p->l->power_cut = true;
+	p->nr_waiting = 0;
+	for (n = p->l->names; n; n = n->next)
+		if (n->kind != K_FILE && (n->kind != K_ACTOR || n->owner))
+			n->lost = p->line;
+}
+
 static void look_step(struct parser *p, struct step *s)
 {
 	if (p->group)
@@ -482,6 +502,8 @@ static void look_step(struct parser *p, struct step *s)
 	end_of_line(p);
 	if (s->verb->flags & VERB_ENDS)
 		no_longer_waiting(p, s->arg[0].name);
+	if (s->verb->flags & VERB_CUT)
+		power_cut(p);
 }
 
 /* eventually 2s … */

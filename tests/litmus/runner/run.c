@@ -283,13 +283,22 @@ static void set_up(struct run *r)
 		if (n->kind == K_FILE)
 			n->path = full_path(n->text);
 	}
-	for (f = r->litmus->files; f; f = f->next)
+	for (f = r->litmus->files; f && !r->after_cut; f = f->next)
 		make_content(f);
 	for (n = r->litmus->names; n; n = n->next)
 		if (n->kind == K_ACTOR && !n->owner)
 			n->actor = n->remote ? actor_start_remote(n->text,
 								  getenv("PINVERBS_PEER"))
 					     : actor_start(n->text);
+}
+
+static struct step *first_step(const struct run *r)
+{
+	struct step *s = r->litmus->steps;
+
+	while (r->after_cut && !(s->verb->flags & VERB_CUT))
+		s = s->next;
+	return r->after_cut ? s->next : s;
 }
 
 void litmus_run(struct run *r)
@@ -306,10 +315,11 @@ void litmus_run(struct run *r)
 			need("second-guest");
 	clock_gettime(CLOCK_MONOTONIC, &began);
 	set_up(r);
-	for (s = r->litmus->steps; s && good; s = s->next) {
+	for (s = first_step(r); s && good; s = s->next) {
 		if (s->group)
 			s = run_together(r, s, &good);
 		else
 			good = run_step(r, s);
 	}
+	power_restore(r->litmus);
 }

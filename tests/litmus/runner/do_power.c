@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Steps that take the persistent memory away, and the power cut.
+ *
+ * The power is cut by whoever started the runner, when all tests that it runs have come to that
+ * step: the file that LITMUS_CUT names is told.  The runner of the next guest, --after-cut, goes on
+ * behind the step.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "do.h"
+#include "pmem.h"
+
+static struct pmem away;
+static bool is_away;
+
+DO(power_cut)
+{
+	const char *to = getenv("LITMUS_CUT");
+	char line[128];
+	int err;
+
+	if (!to)
+		skip("nobody here cuts the power; ./pinverbs test does");
+	snprintf(line, sizeof(line), "cut %s.%s\n", fs_names[r->fs], r->litmus->name);
+	err = file_write(to, line);
+	if (err)
+		broken("%s: %s", to, errno_name(-err));
+	for (;;)
+		pause();
+}
+
+DO(checks_clean)
+{
+	struct pmem p = pmem_of(path_of(&arg[0]));
+	long ret = pmem_check(&p);
+
+	if (ret < 0)
+		return seen_instead(r, "cannot check: %s", errno_name((int)-ret));
+	return ret ? seen_instead(r, "its check exits with %ld", ret) : 0;
+}
+
+DO(unbind)
+{
+	long ret;
+
+	away = pmem_of(path_of(&arg[0]));
+	ret = pmem_unbind(&away);
+	if (ret)
+		return seen_instead(r, "%s", errno_name((int)-ret));
+	is_away = true;
+	return 0;
+}
+
+DO(bind)
+{
+	if (!is_away)
+		broken("nothing is unbound");
+	pmem_bring_back(&away);
+	is_away = false;
+	return 0;
+}
+
+/* The tests that follow need it, however this one ended. */
+void power_restore(const struct litmus *l)
+{
+	const struct name *n;
+
+	if (!is_away)
+		return;
+	for (n = l->names; n; n = n->next)
+		if (n->kind == K_ACTOR && n->actor && !actor_dead(n->actor))
+			actor_kill(n->actor);
+	pmem_bring_back(&away);
+	is_away = false;
+}
+
+const struct verb power_verbs[] = {
+	{ "power-cut", "", K_NONE, do_power_cut,
+	  "the power is cut: all processes are gone, and what was not written back; the "
+	  "machine "
+	  "starts again",
+	  VERB_LOOK | VERB_CUT, NULL },
+	{ "checks-clean", "FILE", K_NONE, do_checks_clean,
+	  "the file system of $1 checks clean", VERB_LOOK, NULL },
+	{ "unbind", "FILE", K_NONE, do_unbind,
+	  "the persistent memory of $1 is taken from its driver", VERB_LOOK, NULL },
+	{ "rebind", "FILE", K_NONE, do_bind, "the persistent memory of $1 comes back",
+	  VERB_LOOK, NULL },
+	{ NULL, NULL, K_NONE, NULL, NULL, 0, NULL },
+};
