@@ -26,6 +26,7 @@
 #include "check.h"
 #include "files.h"
 #include "kmsg.h"
+#include "mounts.h"
 #include "task.h"
 
 /* Shared with the process of the running check. */
@@ -418,6 +419,7 @@ static void report_init(void)
 /* The director, and the end of everything that it started. */
 static void run_director(const struct check *c, const char *below, int limit_ms)
 {
+	struct mounted mounted = mounted_on(below);
 	pid_t pid;
 
 	report_init();
@@ -444,6 +446,10 @@ static void run_director(const struct check *c, const char *below, int limit_ms)
 		each_descendant(describe);
 	}
 	restore_settings();
+	if (!mount_as_before(below, &mounted)) {
+		report->failed = true;
+		report_line("cannot mount %s again: %s\n", below, errno_name(errno));
+	}
 	if (file_remove_tree(dir) && errno != ENOENT) {
 		report->failed = true;
 		report_line("cannot remove %s: %s\n", dir, errno_name(errno));

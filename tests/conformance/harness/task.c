@@ -126,6 +126,20 @@ int task_blocked_ms(pid_t pid, struct task_watch *w)
 	return (int)((ns - w->asleep_since) / 1000000);
 }
 
+int task_cpu_ms(pid_t pid)
+{
+	unsigned long user = 0, system = 0;
+	char stat[512];
+	const char *p;
+
+	read_proc(pid, "stat", stat, sizeof(stat));
+	p = strrchr(stat, ')');
+	if (p)
+		sscanf(p, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+		       &system);
+	return (int)((user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
+}
+
 static size_t describe_thread(pid_t tid, char *buf, size_t len)
 {
 	char stat[512], comm[32], wchan[128], stack[1024];

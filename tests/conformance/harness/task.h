@@ -24,4 +24,7 @@ int task_blocked_ms(pid_t pid, struct task_watch *w);
 /* Name, state, wait channel and kernel stack of every thread of a process. */
 void task_describe(pid_t pid, char *buf, size_t len);
 
+/* How long the process has run so far. */
+int task_cpu_ms(pid_t pid);
+
 #endif
