@@ -28,6 +28,7 @@ series() # FLAVOUR; sets patches
 	for p in "$top"/kernel-patches/{,direct-io/}[0-9]*.patch; do
 		[[ ! -e $p || $p == */0000-* ]] || patches+=("$p")
 	done
+	[[ $1 != power-cut ]] || patches+=("$lab/power-cut.patch")
 }
 
 fragments() # FLAVOUR; sets fragments
@@ -36,7 +37,7 @@ fragments() # FLAVOUR; sets fragments
 	case $1 in
 	demo | demo-stock) fragments+=("$top/kernel-patches/bench.config") ;;
 	stock | bench) fragments+=("$top/kernel-patches/"{wide,bench}.config) ;;
-	test | mutants) fragments+=("$top/kernel-patches/"{wide,test}.config) ;;
+	test | mutants | power-cut) fragments+=("$top/kernel-patches/"{wide,test}.config) ;;
 	kasan) fragments+=("$top/kernel-patches/"{wide,test,kasan}.config) ;;
 	esac
 }
@@ -65,7 +66,7 @@ kernel_key() # FLAVOUR; prints the name of its image's folder
 # Sets image to the kernel of FLAVOUR, which is built if it has to be.
 kernel() # FLAVOUR
 {
-	local version key
+	local version key tree
 
 	source_version
 	key=$(kernel_key "$1")
@@ -74,9 +75,17 @@ kernel() # FLAVOUR
 		touch -c "$cache/kernels/$key"
 		return
 	fi
-	lock "kernel-$1" "builds the $1 kernel"
+	tree_of "$1"
+	lock "kernel-$tree" "builds the $1 kernel"
 	[[ -e $image ]] || build_kernel "$1" "$key"
-	unlock "kernel-$1"
+	unlock "kernel-$tree"
+}
+
+# The kernel for power cuts is built in the tree of the test kernel, of which it differs in three files.
+tree_of() # FLAVOUR; sets tree
+{
+	tree=$1
+	[[ $1 != power-cut ]] || tree=test
 }
 
 # The unpacked source, never changed afterwards: trees are hard links to it.
@@ -155,7 +164,8 @@ copy_objects() # TREE
 }
 
 # Brings the tree of a flavour to the series, changing no file that is right already: what make
-# built before stays valid.
+# built before stays valid.  If after_patching is set, it names a function that gets a folder with
+# what the series touches, and may change it.
 update_tree() # TREE
 {
 	local tree=$1 patched file
@@ -172,6 +182,7 @@ update_tree() # TREE
 	scratch
 	patched=$REPLY
 	apply_series "$patched"
+	"${after_patching:-:}" "$patched"
 	{
 		touched_files "${patches[@]}"
 		[[ ! -e $tree/.pinverbs-touched ]] || cat "$tree/.pinverbs-touched"
@@ -267,10 +278,12 @@ compile() # TREE LOG FLAVOUR
 
 build_kernel() # FLAVOUR KEY
 {
-	local tree=$cache/build/$1 log=$cache/build/$1.log new=$cache/kernels/.$2.$$
+	local tree log=$cache/build/$1.log new=$cache/kernels/.$2.$$
 	local -a patches fragments
 	local pristine build_log
 
+	tree_of "$1"
+	tree=$cache/build/$tree
 	unpack_source
 	need_space 700 "$cache" "the $1 kernel"
 	series "$1"
