@@ -4,8 +4,20 @@
 # ./pinverbs mutants: the series with one check, reference or lock rule taken out at a time.  Every
 # test that a mutant names must notice it: not pass.  A verdict is kept as long as the mutant, the
 # series and its tests are what they were, so a run goes on where the last one stopped.
+#
+# One kernel has nearly all mutants, see mutants.py: a guest's command line says which one it is.
 
 mutants=$top/tests/mutants
+mutant_image=
+
+# mutants.py gets them in the order of their names, whichever are to be tried.  The others are asleep
+# in a kernel that is built for one.
+add_mutants() # FOLDER; of series, run_log, own_build
+{
+	"$lab/mutants.py" "$1" "$mutants"/*.patch >"$run_log/numbers" || die "mutants.py failed (logs: $run_log)"
+	[[ ! $own_build ]] || patch -d "$1" -p1 -s -f -F0 --no-backup-if-mismatch -r - <"$own_build" >"$run_log/patch" ||
+		die "${own_build##*/} does not fit (logs: $run_log)"
+}
 
 # What a verdict depends on.  Not the runner: try_series tells whether it works.
 mutant_key() # PATCH...
@@ -17,7 +29,7 @@ mutant_key() # PATCH...
 	fragments mutants
 	tests_of "$@"
 	{
-		echo "2 $version"
+		echo "3 $version"
 		sed '/^#/d; /^$/d' "${fragments[@]}"
 		cat "${patches[@]}" "$@"
 		for test in "${tests[@]}"; do
@@ -44,25 +56,42 @@ test_source() # TEST
 	fi
 }
 
-# One tree for all, with as little to compile from one to the next as the two differ in.
-build_mutant() # [PATCH]; sets image
+# One tree for all: with every mutant, or with one that cannot be switched on.
+build_mutants() # [PATCH]; sets image
 {
-	local tree=$cache/build/mutants log=$cache/build/mutants.log
+	local tree=$cache/build/mutants log=$cache/build/mutants.log after_patching=add_mutants own_build=${1-}
 	local -a patches fragments
 	local pristine
 
 	unpack_source
 	need_space 700 "$cache" "the mutants' kernel"
 	series mutants
-	patches+=("$@")
 	fragments mutants
 	update_tree "$tree"
-	progress "building $name"
+	progress "building the mutants' kernel"
 	cat "${fragments[@]}" | cmp -s - "$tree/.pinverbs.config" || configure "$tree" "$log" "${fragments[@]}"
 	await make -C "$tree" "-j$jobs" bzImage >"$log" 2>&1 || build_failed "$log"
 	clear_progress
 	image=$tree/arch/x86/boot/bzImage
 	disks
+}
+
+# What a mutant runs with, or the series itself (no patch).
+mutant_kernel() # NAME [PATCH]; sets image, kernel_args
+{
+	local number=0
+
+	if [[ ! $mutant_image ]]; then
+		build_mutants
+		mutant_image=$run_log/bzImage
+		cp "$image" "$mutant_image" || die "no disk space in $cache"
+	fi
+	[[ ! ${2-} ]] || number=$(sed -n "s/^$1 //p" "$run_log/numbers")
+	kernel_args="mutant=$number" image=$mutant_image
+	if [[ $number == - ]]; then
+		kernel_args=
+		build_mutants "$2"
+	fi
 }
 
 # The command for a guest: litmus tests, then the checks on one file system and on the other, whose
@@ -94,6 +123,7 @@ passing() # TEST...; sets passed_tests
 	local -a command
 
 	guest_defaults
+	mutant_kernel "$name" "$mutant"
 	flavour=mutant limit=$((180 + 5 * $#))
 	progress "running $# tests on $name"
 	tests_command "$@"
@@ -115,9 +145,9 @@ tests_of() # PATCH...; sets tests
 try_series() # PATCH...; sets verdict
 {
 	local -a tests passed_tests
+	local mutant=
 
 	tests_of "$@"
-	build_mutant
 	passing "${tests[@]}"
 	((${#passed_tests[@]} == ${#tests[@]})) ||
 		die "without any mutant not all tests pass: $(grep -m 1 -E '^not ok|# SKIP' "$log/tap") (logs: $log)"
@@ -127,9 +157,9 @@ try_series() # PATCH...; sets verdict
 try_mutant() # PATCH; sets verdict
 {
 	local -a tests passed_tests
+	local mutant=$1
 
 	tests_of "$1"
-	build_mutant "$1"
 	passing "${tests[@]}"
 	verdict=killed
 	((${#passed_tests[@]} == 0)) || verdict="survived ${passed_tests[*]}"
@@ -154,7 +184,7 @@ verdict_of() # NAME KEY FUNCTION PATCH...; sets verdict
 
 mutants_main()
 {
-	local name verdict survived=0 begin=$SECONDS version p file runner
+	local name verdict survived=0 begin=$SECONDS version p file runner run_log
 	local -a chosen=()
 
 	[[ ${1-} != -* ]] || usage_error "unknown option $1"
@@ -168,6 +198,7 @@ mutants_main()
 	build_programs
 	source_version
 	new_run
+	run_log=$log
 	tools
 	accelerator
 	mkdir -p "$cache/mutants"

@@ -8,6 +8,7 @@
 #include <rdma/ib_user_verbs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 
 #include "scene.h"
 
@@ -15,9 +16,13 @@
 
 enum nth_call {
 	CALL_SETLEASE,
+	CALL_COOPERATIVE,
 	CALL_REG,
 	CALL_DEREG,
-	CALL_REREG
+	CALL_REREG,
+	CALL_OPEN_DEVICE,
+	CALL_READ_PINS,
+	CALL_VMSPLICE
 };
 
 struct nth_step {
@@ -63,11 +68,63 @@ static long rereg(const struct nth_step *s)
 			      sizeof(in), &resp, sizeof(resp));
 }
 
+static long open_device(void)
+{
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/infiniband/%s",
+		 v_local_pd(0)->context->device->dev_name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static long read_pins(void)
+{
+	char text[4096];
+	int fd = open("/proc/self/file_pins", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text));
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	return n;
+}
+
+/* Into a pipe that is then thrown away. */
+static long splice_pages(long addr, long len)
+{
+	struct iovec iov = { (void *)addr, len };
+	int ends[2];
+	ssize_t n;
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	n = vmsplice(ends[1], &iov, 1, 0);
+	n = n < 0 ? -errno : 0;
+	close(ends[0]);
+	close(ends[1]);
+	return n;
+}
+
 static long do_call(struct nth_step *s)
 {
 	switch (s->call) {
 	case CALL_SETLEASE:
 		return fcntl(s->fd, F_SETLEASE, EXCLUSIVE_LAYOUT) ? -errno : 0;
+	case CALL_COOPERATIVE:
+		return fcntl(s->fd, F_SETLEASE, F_LAYOUT) ? -errno : 0;
+	case CALL_OPEN_DEVICE:
+		return open_device();
+	case CALL_READ_PINS:
+		return read_pins();
+	case CALL_VMSPLICE:
+		return splice_pages(s->addr, s->len);
 	case CALL_REG:
 		s->mr = ibv_reg_mr(v_local_pd(0), (void *)s->addr, s->len, REMOTE_RW);
 		return s->mr ? 0 : -errno;
@@ -254,7 +311,7 @@ CHECK(p10_re_registration_without_memory, "P10,P2", STOCK_FAIL)
 	expect_nothing_left(&s, pinned, nth);
 }
 
-CHECK(l1_lease_without_memory, "L1,L6", STOCK_FAIL)
+static void lease_without_memory(enum nth_call call, int kind)
 {
 	struct scene s = scene_open();
 	struct nth_step n = { .fd = s.fd };
@@ -262,11 +319,11 @@ CHECK(l1_lease_without_memory, "L1,L6", STOCK_FAIL)
 	long ret = 0;
 	int nth, failures = 0;
 
-	require(0, a_setlease(s.holder, s.fd, EXCLUSIVE_LAYOUT));
+	require(0, a_setlease(s.holder, s.fd, kind));
 	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	let_allocations_fail();
 	for (nth = 1; nth < NTH_MAX; nth++) {
-		ret = step(s.holder, &n, CALL_SETLEASE, nth);
+		ret = step(s.holder, &n, call, nth);
 		if (ret) {
 			expect(ENOMEM, ret);
 			expect_value(F_UNLCK, a_getlease(s.holder, s.fd));
@@ -274,7 +331,7 @@ CHECK(l1_lease_without_memory, "L1,L6", STOCK_FAIL)
 			expect(0, a_truncate(other, s.path, s.size));
 			failures++;
 		} else {
-			expect_value(EXCLUSIVE_LAYOUT, a_getlease(s.holder, s.fd));
+			expect_value(kind, a_getlease(s.holder, s.fd));
 			expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 		}
 		if (check_has_failed())
@@ -285,4 +342,71 @@ CHECK(l1_lease_without_memory, "L1,L6", STOCK_FAIL)
 	expect_true(nth < NTH_MAX, "still failing at allocation %d", nth);
 	expect(0, ret);
 	expect_true(failures >= 1, "no allocation made F_SETLEASE fail");
+}
+
+CHECK(l1_lease_without_memory, "L1,L6", STOCK_FAIL)
+{
+	lease_without_memory(CALL_SETLEASE, EXCLUSIVE_LAYOUT);
+}
+
+CHECK(l3_lease_without_memory, "L3,L6", STOCK_FAIL)
+{
+	lease_without_memory(CALL_COOPERATIVE, F_LAYOUT);
+}
+
+/* Repeats a call that leaves nothing behind until no allocation fails; how often it said so. */
+static int until_it_succeeds(struct actor *a, struct nth_step *n, enum nth_call call)
+{
+	int nth, failures = 0;
+	long ret = 0;
+
+	for (nth = 1; nth < NTH_MAX; nth++) {
+		ret = step(a, n, call, nth);
+		if (!n->injected)
+			break;
+		/* a pipe or a name that cannot be made has an errno of its own */
+		failures += ret == -ENOMEM;
+	}
+	expect_true(nth < NTH_MAX, "still failing at allocation %d", nth);
+	expect(0, ret);
+	return failures;
+}
+
+CHECK(o1_device_opened_without_memory, "O1,O5", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct nth_step n = { .fd = s.fd };
+
+	let_allocations_fail();
+	expect_true(until_it_succeeds(s.holder, &n, CALL_OPEN_DEVICE) >= 2,
+		    "opening the device needs no memory");
+	expect_pins(s.holder, pins_text(s.holder, s.uverbs_fd, s.path));
+}
+
+/* What a reader took references to is let go. */
+CHECK(o1_pins_shown_without_memory, "O1,C3", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct nth_step n = { .fd = s.fd };
+	struct actor *other = actor_start("other");
+
+	let_allocations_fail();
+	expect_true(until_it_succeeds(s.holder, &n, CALL_READ_PINS) >= 1,
+		    "reading file_pins needs no memory");
+	actor_kill(s.holder);
+	eventually(a_truncate(other, s.path, PAGE));
+}
+
+CHECK(t4_pipe_without_memory, "T4,T7", STOCK_FAIL)
+{
+	struct scene s = scene_mapped();
+	struct nth_step n = { .fd = s.fd, .addr = s.addr, .len = 4 * PAGE };
+	struct actor *other = actor_start("other");
+
+	let_allocations_fail();
+	expect_true(until_it_succeeds(s.holder, &n, CALL_VMSPLICE) >= 2,
+		    "pages are not copied into a pipe");
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	/* no reference to a page is left, or this would wait for it */
+	expect(0, a_truncate(other, s.path, 0));
 }
