@@ -67,6 +67,8 @@ build_mutants() # [PATCH]; sets image
 	need_space 700 "$cache" "the mutants' kernel"
 	series mutants
 	fragments mutants
+	# the objects of flavour test are worth more than those of another configuration
+	cat "${fragments[@]}" | cmp -s - "$tree/.pinverbs.config" || rm -rf "$tree"
 	update_tree "$tree"
 	progress "building the mutants' kernel"
 	cat "${fragments[@]}" | cmp -s - "$tree/.pinverbs.config" || configure "$tree" "$log" "${fragments[@]}"
