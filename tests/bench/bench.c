@@ -97,8 +97,10 @@ int main(int argc, char **argv)
 		bench_lease_calls(argv[2]);
 	else if (!strcmp(what, "truncate"))
 		bench_truncate(argv[2]);
+	else if (!strcmp(what, "direct"))
+		bench_direct(argv[2]);
 	else
 		die("usage: bench mr DIR KIND MIB | "
-		    "refused-truncate|file-pins|lease-calls|truncate DIR");
+		    "refused-truncate|file-pins|lease-calls|truncate|direct DIR");
 	return 0;
 }

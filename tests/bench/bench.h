@@ -46,5 +46,6 @@ void bench_refused_truncate(const char *dir);
 void bench_file_pins(const char *dir);
 void bench_lease_calls(const char *dir);
 void bench_truncate(const char *dir);
+void bench_direct(const char *dir);
 
 #endif

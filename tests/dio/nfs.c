@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * NFS direct I/O of user memory: pages are pinned, exactly those that the call touches, and
- * released once whatever becomes of the call.  Each check runs over versions 3 and 4.2.
+ * released once whatever becomes of the call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +46,7 @@ NFS_CHECK(read_and_write, "D1", STOCK_FAIL)
 }
 
 /* A read of many requests, and a large folio: every page of it counts. */
-NFS_CHECK(huge_page, "D1", STOCK_FAIL)
+NFS4_CHECK(huge_page, "D1", STOCK_FAIL)
 {
 	const char *on_server = make_file("huge", THP_SIZE);
 	unsigned char *at = memory_new(MEMORY_THP, THP_SIZE);
@@ -104,7 +104,7 @@ static size_t vector_fill(const struct iovec *iov, int n, uint64_t seed, uint64_
 	return len;
 }
 
-NFS_CHECK(unaligned_vector, "D1", STOCK_FAIL)
+NFS4_CHECK(unaligned_vector, "D1", STOCK_FAIL)
 {
 	const char *on_server;
 	int fd = direct_file(version, &on_server), n;
@@ -154,7 +154,7 @@ NFS_CHECK(short_read, "D1", STOCK_FAIL)
 /* ---- in flight ---- */
 
 /* A request that cannot end: vector and memory may go, the pages stay until the answer. */
-NFS_CHECK(asynchronous_read, "D1", STOCK_FAIL)
+NFS4_CHECK(asynchronous_read, "D1", STOCK_FAIL)
 {
 	const char *on_server;
 	int fd = direct_file(version, &on_server), n;
@@ -178,7 +178,7 @@ NFS_CHECK(asynchronous_read, "D1", STOCK_FAIL)
 		    "read other data");
 }
 
-NFS_CHECK(asynchronous_write, "D1", STOCK_FAIL)
+NFS3_CHECK(asynchronous_write, "D1", STOCK_FAIL)
 {
 	const char *on_server;
 	int fd = direct_file(version, &on_server);
@@ -237,7 +237,7 @@ static void read_all(void *arg)
 }
 
 /* Who is killed while it waits leaves; what the server still may write to stays pinned. */
-NFS_CHECK(killed_reader, "D1", STOCK_FAIL)
+NFS4_CHECK(killed_reader, "D1", STOCK_FAIL)
 {
 	const char *on_server;
 	struct reading r = { direct_file(version, &on_server), NULL };
@@ -285,7 +285,7 @@ NFS_CHECK(file_gone, "D1", STOCK_FAIL)
 	}
 }
 
-NFS_CHECK(bad_memory, "D1", STOCK_FAIL)
+NFS3_CHECK(bad_memory, "D1", STOCK_FAIL)
 {
 	const char *on_server;
 	int fd = direct_file(version, &on_server);
@@ -317,7 +317,7 @@ static void fill_disk(void)
 	close(fd);
 }
 
-NFS_CHECK(no_space, "D1", STOCK_FAIL)
+NFS4_CHECK(no_space, "D1", STOCK_FAIL)
 {
 	unsigned char *at = memory_new(MEMORY_SMALL, MiB(1));
 	struct pins before;

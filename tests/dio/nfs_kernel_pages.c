@@ -66,7 +66,7 @@ NFS_CHECK(splice, "D2", STOCK_PASS)
 		    "the server has other data");
 }
 
-NFS_CHECK(sendfile, "D2", STOCK_PASS)
+NFS4_CHECK(sendfile, "D2", STOCK_PASS)
 {
 	const char *on_server = make_sparse_file("to", FILE_SIZE);
 	const char *copy = make_sparse_file("copy", 0);
@@ -125,7 +125,7 @@ NFS_CHECK(loop, "D1,D2", STOCK_PASS)
 }
 
 /* Several requests of the loop driver in flight, their answers late. */
-NFS_CHECK(loop_in_flight, "D2", STOCK_PASS)
+NFS4_CHECK(loop_in_flight, "D2", STOCK_PASS)
 {
 	const char *on_server = make_file("image", MiB(1));
 	unsigned char *at = memory_new(MEMORY_SMALL, KiB(64));
@@ -169,7 +169,7 @@ static size_t pages_found(const char *path, size_t size, uint64_t seed, size_t c
 }
 
 /* Swap over NFS is direct I/O of the client's own pages. */
-NFS_CHECK(swap, "D2", STOCK_PASS)
+NFS4_CHECK(swap, "D2", STOCK_PASS)
 {
 	const size_t size = KiB(256);
 	const char *on_server = make_swap_file("swap", MiB(1));

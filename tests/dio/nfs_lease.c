@@ -131,7 +131,7 @@ CHECK(nfs4_clone_under_lease, "T8", STOCK_FAIL)
 }
 
 /* The lease gone, the client's calls succeed. */
-NFS_CHECK(truncate_after_lease, "T8,T6", STOCK_FAIL)
+NFS4_CHECK(truncate_after_lease, "T8,T6", STOCK_FAIL)
 {
 	const char *path = leased_file(version);
 	const char *file = nfs_path("leased");

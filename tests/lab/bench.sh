@@ -13,10 +13,13 @@ missed=0 gates=0 unmeasured=0
 
 bench_task() # FLAVOUR ARG...
 {
+	local -a program=("$top/build/tests/bench/bench")
+
 	guest_defaults
 	flavour=$1 image=${images[$1]} icount=1 smp=1 limit=900
 	shift
-	if ! boot "$top/build/tests/bench/bench" "$@" >"$log/values" || ! clean_logs; then
+	[[ $1 != dio ]] || { program=("$top/tests/dio/bench-inside" "$top") && shift; }
+	if ! boot "${program[@]}" "$@" >"$log/values" || ! clean_logs; then
 		return 1
 	fi
 }
@@ -48,6 +51,9 @@ bench_plan()
 	done
 	for fs in xfs ext4; do
 		bench_queue "truncate.$fs" stock bench -- truncate "/mnt/$fs"
+	done
+	for kind in xfs ext4 nfs; do
+		bench_queue "dio.$kind" stock bench -- dio "$kind"
 	done
 	for kind in refused-truncate lease-calls file-pins; do
 		bench_queue "$kind" bench -- "$kind" /mnt/xfs
@@ -158,6 +164,31 @@ bench_memory_table()
 	} | sed 's/ *$//'
 }
 
+bench_dio_table()
+{
+	local kind name
+	local -a cells line
+	local format='%-9s  %8s %8s %6s   %8s %8s %6s   %8s %8s %6s   %8s %8s %6s\n'
+
+	[[ ${value[bench.dio.xfs.read-4k]-}${value[bench.dio.ext4.read-4k]-}${value[bench.dio.nfs.read-4k]-} ]] || return 0
+	# shellcheck disable=SC2059
+	{
+		echo
+		printf "$format" "direct" "read" "4 KiB" "" "write" "4 KiB" "" "read" "1 MiB" "" "write" "1 MiB" ""
+		printf "$format" on stock patched ratio stock patched ratio stock patched ratio stock patched ratio
+		for kind in xfs ext4 nfs; do
+			[[ ${value[bench.dio.$kind.read-4k]-} ]] || continue
+			line=()
+			for name in read-4k write-4k read-1m write-1m; do
+				bench_figures "dio.$kind" "$name"
+				cells[2]=$(calc "$(v "bench.dio.$kind.$name") / $(v "stock.dio.$kind.$name")")
+				line+=("${cells[@]}")
+			done
+			printf "$format" "$kind" "${line[@]}"
+		done
+	} | sed 's/ *$//'
+}
+
 bench_verdicts()
 {
 	local kind op fs one all
@@ -177,6 +208,13 @@ bench_verdicts()
 	judge target "FS-DAX 4 KiB-mapped / anonymous 4 KiB, reg" \
 		"$(v bench.fsdax4k.reg-page) / $(v bench.anon4k.reg-page)" 1.10
 	judge target "FS-DAX 2 MiB-mapped, dereg, per page" "$(v bench.fsdax2m.dereg-page)" 20
+	for fs in xfs ext4 nfs; do
+		for op in read-4k write-4k read-1m write-1m; do
+			judge gate "direct I/O on $fs, $op, patched / stock" \
+				"$(v "bench.dio.$fs.$op") / $(v "stock.dio.$fs.$op")" \
+				"$([[ $fs == nfs ]] && echo 1.02 || echo 1.005)"
+		done
+	done
 	one="$(v bench.fsdax2m.reg-4k) + $(v bench.fsdax2m.dereg-4k)"
 	all="$(v bench.devdax.reg-4k) + $(v bench.devdax.dereg-4k)"
 	judge target "lease check and accounting, per MR: FS-DAX - device DAX, 4 KiB" \
@@ -240,6 +278,7 @@ bench_main()
 	echo "Instructions, Linux $(linux_version) without and with the series, counted by QEMU:"
 	echo
 	bench_memory_table
+	bench_dio_table
 	echo
 	bench_verdicts
 	say "logs: $log"

@@ -28,6 +28,7 @@ struct pins {
 	long acquired, released;
 };
 
+/* Right if nobody pins or unpins meanwhile: a check is alone with what it started. */
 struct pins pins_now(void);
 
 /*

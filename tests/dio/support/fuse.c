@@ -21,7 +21,7 @@ static void serve(void *arg)
 
 	(void)arg;
 	snprintf(path, sizeof(path), "%s/fuse-one", programs ? programs : ".");
-	execl(path, "fuse-one", "-f", mounted, NULL);
+	execl(path, "fuse-one", "-f", "-o", "max_idle_threads=4", mounted, NULL);
 	_exit(127);
 }
 

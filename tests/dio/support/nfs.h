@@ -16,13 +16,32 @@ enum nfs_version {
 	NFS4 /* 4.2 */
 };
 
-/* One check for each version. */
+/*
+ * One check for each version.  The client's direct I/O is the same code for both: what does not
+ * depend on what the server answers has a check with one of them only.
+ */
 #define NFS_CHECK(name, rules, stock)                          \
 	static void over_nfs_##name(enum nfs_version version); \
 	CHECK(nfs3_##name, rules, stock)                       \
 	{                                                      \
 		over_nfs_##name(NFS3);                         \
 	}                                                      \
+	CHECK(nfs4_##name, rules, stock)                       \
+	{                                                      \
+		over_nfs_##name(NFS4);                         \
+	}                                                      \
+	static void over_nfs_##name(enum nfs_version version)
+
+#define NFS3_CHECK(name, rules, stock)                         \
+	static void over_nfs_##name(enum nfs_version version); \
+	CHECK(nfs3_##name, rules, stock)                       \
+	{                                                      \
+		over_nfs_##name(NFS3);                         \
+	}                                                      \
+	static void over_nfs_##name(enum nfs_version version)
+
+#define NFS4_CHECK(name, rules, stock)                         \
+	static void over_nfs_##name(enum nfs_version version); \
 	CHECK(nfs4_##name, rules, stock)                       \
 	{                                                      \
 		over_nfs_##name(NFS4);                         \
