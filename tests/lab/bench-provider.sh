@@ -33,7 +33,7 @@ bench_provider()
 	local provider name number rounds=64 kernel=${1-}
 	local -A value=()
 
-	install_packages
+	install_packages test
 	build_programs
 	[[ -e $top/build/$plugin-rdmav34.so ]] || die "the provider was not built: $no_rdma_core"
 	new_run

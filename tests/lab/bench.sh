@@ -259,7 +259,7 @@ bench_main()
 		return
 	fi
 	patterns=("$@")
-	install_packages
+	install_packages test
 	build_programs
 	new_run
 	prune "$cache/runs" 60

@@ -13,14 +13,36 @@ demo_rows=(
 	"truncate-after-dereg	truncate after deregistration"
 )
 
-demo_examples=(filelog)
+# What the programs of the demo are made of; the tests are not.
+demo_programs=(observe filelog forked handover growing refused appendlog kvstore)
 
-demo_task() # FLAVOUR EXAMPLE...
+demo_guest() # PART...
+{
+	boot "$lab/inside/demo" "$top" "$@" && clean_logs
+}
+
+demo_task() # FLAVOUR
 {
 	guest_defaults
 	flavour=$1 image=${images[$1]} limit=120
-	shift
-	boot "$lab/inside/demo" "$top/build" "$@" && clean_logs
+	demo_guest observe
+}
+
+# The examples; kvstore's server is killed at the end of the first guest and starts in a second one.
+examples_task()
+{
+	guest_defaults
+	flavour=demo image=${images[demo]} limit=120 pmem=$log/pmem
+	mkdir "$pmem"
+	copy_pmem "$pmem"
+	demo_guest observe examples put && smp=1 && demo_guest check
+}
+
+hosts2_demo()
+{
+	guest_defaults
+	flavour=demo image=${images[demo]} limit=120 hosts=2 smp=1
+	demo_guest hosts2
 }
 
 observed() # FLAVOUR FS KEY
@@ -52,6 +74,21 @@ print_table()
 	} | sed 's/ *$//'
 }
 
+print_examples()
+{
+	echo
+	echo "examples/ on the patched kernel:"
+	sed 's/^/    /' "$log/demo/out/examples.0"
+	echo
+	echo "the key-value store, its server killed, the guest started anew:"
+	sed 's/^/    /' "$log/demo/out/put.0" "$log/demo/out/check.0"
+	echo
+	echo "in two guests: the server's"
+	sed 's/^/    /' "$log/two-guests/out/hosts2.0"
+	echo "and the client's"
+	sed 's/^/    /' "$log/two-guests/out/hosts2.1"
+}
+
 demo_main()
 {
 	local name status=0 begin=$SECONDS
@@ -59,20 +96,22 @@ demo_main()
 
 	(($# == 0)) || usage_error "demo takes no argument, not '$1'"
 	install_packages
-	build_programs
+	build_programs "${demo_programs[@]}"
 	images=([demo-stock]=wanted [demo]=wanted)
 	prepare_tasks
 	new_run
 	prune "$cache/runs" 60
 	progress "running both kernels"
+	start_task demo examples_task
+	pids[demo]=$!
 	start_task demo-stock demo_task demo-stock
 	pids[demo-stock]=$!
-	start_task demo demo_task demo "${demo_examples[@]}"
-	pids[demo]=$!
-	for name in demo-stock demo; do
+	start_task two-guests hosts2_demo
+	pids[two-guests]=$!
+	for name in "${!pids[@]}"; do
 		if ! wait "${pids[$name]}"; then
 			clear_progress
-			say "the $name kernel: $(tail -n 1 "$log/$name/output")"
+			say "$name: $(tail -n 1 "$log/$name/output")"
 			status=1
 		fi
 	done
@@ -81,11 +120,7 @@ demo_main()
 	echo "RDMA into a DAX file over Soft-RoCE, Linux $(linux_version), observed in this run:"
 	echo
 	print_table || die "an observation is missing (logs: $log)"
-	for name in "${demo_examples[@]}"; do
-		echo
-		echo "examples/$name on the patched kernel, XFS and ext4:"
-		sed 's/^/    /' "$log/demo/out/$name"
-	done
+	print_examples
 	((status == 0)) || die "demo failed (logs: $log)"
 	say "done in $(elapsed "$begin") (logs: $log)"
 }

@@ -118,7 +118,22 @@ format_disks()
 guest_defaults()
 {
 	failed=
-	flavour=test limit=600 net=veth smp=2 mem=2048 icount= hosts=1 pmem= raw= terminal=
+	flavour=test limit=600 net=veth smp=2 mem=2048 icount= hosts=1 pmem= raw= terminal= kernel_args= cut=
+}
+
+# Persistent memory of one's own in a folder, made from the formatted one.
+copy_pmem() # FOLDER
+{
+	local i
+
+	for i in 0 1 2; do
+		[[ -e $1/pmem$i ]] && continue
+		if ! cp --sparse=always "$disks/pmem$i" "$1/.pmem$i.$$" 2>/dev/null; then
+			rm -f "$1/.pmem$i.$$"
+			die "no disk space in $1 for persistent memory: free 100 MiB there"
+		fi
+		mv "$1/.pmem$i.$$" "$1/pmem$i"
+	done
 }
 
 # A folder for the logs of a run and for its PINVERBS_OUT.
@@ -139,12 +154,13 @@ qemu_args() # HOST; sets args
 {
 	local host=$1 dir=$job/$1 share=off from=$disks snapshot=on append i
 
-	append="console=ttyS0 loglevel=7 panic=-1 root=rootfs rootfstype=9p"
+	append="console=ttyS0 loglevel=7 printk.devkmsg=on panic=-1 root=rootfs rootfstype=9p"
 	append+=" rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose ro"
-	append+=" init=$dir/init pinverbs.job=$dir"
+	append+=" init=$dir/init pinverbs.job=$dir $kernel_args"
 	if [[ $pmem ]]; then
 		share=on from=$pmem
 	fi
+	[[ -z $cut ]] || share=off
 	[[ -z $raw ]] || snapshot=off
 	# Pin interrupts: QEMU 7.2 now and then aborts in msix_table_mmio_write() while the guest's
 	# kernel looks for devices, and without vectors there is no such table
@@ -160,6 +176,8 @@ qemu_args() # HOST; sets args
 		args+=(-machine q35,nvdimm=on -accel kvm -cpu host)
 	else
 		args+=(-machine q35,nvdimm=on -accel tcg -cpu max)
+		# on a busy machine it is calibrated wrongly, and with one CPU nothing contradicts it
+		append+=" tsc=unstable"
 	fi
 	args+=(-append "$append"
 		-virtfs "local,path=/,mount_tag=rootfs,security_model=none,readonly=on,multidevs=remap"
@@ -171,6 +189,11 @@ qemu_args() # HOST; sets args
 			-device "nvdimm,id=nv$i,memdev=mem$i,slot=$i"
 			-drive "if=none,id=vd$i,file=$(quote "$disks/vd$i"),format=raw,snapshot=$snapshot,cache=unsafe"
 			-device "virtio-blk-pci,drive=vd$i")
+	done
+	# the medium behind what is only a cache then: tests/lab/power-cut.patch
+	for i in ${cut:+0 1}; do
+		args+=(-object "memory-backend-file,id=medium$i,share=on,mem-path=$(quote "$from/pmem$i"),size=${pmem_sizes[i]}"
+			-device "ivshmem-plain,memdev=medium$i,master=on")
 	done
 	if ((hosts == 2)); then
 		args+=(-netdev "stream,id=net,server=off,addr.type=fd,addr.str=4"

@@ -196,7 +196,7 @@ mutants_main()
 		done
 	done
 	((${#chosen[@]})) || die "no mutant matches $*"
-	install_packages
+	install_packages test
 	build_programs
 	source_version
 	new_run

@@ -3,12 +3,12 @@
 #
 # Installs the Debian packages that are missing, after saying which.
 
-missing_packages() # sets missing
+missing_packages() # [test]; sets missing
 {
 	local -a wanted
 	local name
 
-	mapfile -t wanted < <(grep -v '^#' "$lab/packages")
+	mapfile -t wanted < <(awk -v set="${1-}" '!/^#/ && ($2 == "" || $2 == set) { print $1 }' "$lab/packages")
 	declare -A have=()
 	while read -r name; do
 		have[$name]=1
@@ -20,14 +20,14 @@ missing_packages() # sets missing
 	done
 }
 
-install_packages()
+install_packages() # [test]: with those that only the tests need
 {
 	local -a missing as_root=()
 	local log unknown
 
 	command -v dpkg-query >/dev/null ||
 		die "this is not a Debian system (no dpkg-query): pinverbs needs Debian 12 or later"
-	missing_packages
+	missing_packages "$@"
 	((${#missing[@]})) || return 0
 
 	say "missing packages: ${missing[*]}"
@@ -40,7 +40,7 @@ install_packages()
 		as_root=(sudo)
 	fi
 	lock packages "installs packages"
-	missing_packages
+	missing_packages "$@"
 	if ((${#missing[@]})); then
 		log=$cache/packages.log
 		say "installing them with ${as_root[*]}${as_root:+ }apt-get (log: $log)"

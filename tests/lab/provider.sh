@@ -144,41 +144,64 @@ plugin=providers/pinrxe/libpinrxe	# in the build folder; libibverbs adds -rdmav3
 plan_provider()
 {
 	local name
+	local -a names=() last=()
 
 	for name in "$top"/tests/provider/guest/*; do
 		name=${name##*/}
 		selected "provider.$name" || continue
-		task "provider.$name" provider_task "$name"
-		images[test]=wanted
+		# it takes the device away
+		if [[ $name == unplug ]]; then
+			last=("$name")
+		else
+			names+=("$name")
+		fi
 	done
+	names+=("${last[@]}")
+	((${#names[@]} == 0)) || guest_task bench provider provider_task "${names[@]}"
 }
 
-# Each prints TAP-like lines: "ok NAME", "skip NAME REASON", "FAIL NAME" with details below it.
-provider_task() # NAME
+# All in one guest, one after the other.
+provider_task() # NAME...
 {
-	local word name rest
+	local name
+	local -a names=()
 
 	if [[ ! -e $top/build/$plugin-rdmav34.so ]]; then
-		skip "provider.$1" "built without rdma-core source: $no_rdma_core"
+		for name; do
+			skip "provider.$name" "built without rdma-core source: $no_rdma_core"
+		done
 		return
 	fi
 	guest_defaults
-	image=${images[test]} limit=600
-	provider_prepare "$1" || return
+	flavour=bench image=${images[bench]} limit=1500
+	for name; do
+		! provider_prepare "$name" || names+=("$name")
+	done
 	boot env BUILD="$top/build" PLUGIN="$top/build/$plugin" PYVERBS="$pyverbs" \
-		"$top/tests/provider/guest/$1" >"$log/result" 2>"$log/stderr"
+		"$lab/inside/provider" "$top" "${names[@]}" >"$log/stderr" 2>&1
+	for name in "${names[@]}"; do
+		: >>"$PINVERBS_OUT/$name.result"
+		provider_result "$name" "$PINVERBS_OUT/$name.result"
+	done
+	log_result provider
+}
+
+# Each prints TAP-like lines: "ok NAME", "skip NAME REASON", "FAIL NAME" with details below it.
+provider_result() # NAME FILE
+{
+	local word name rest
+
 	while read -r word name rest; do
 		case $word in
 		ok) pass "provider.$1.$name" ;;
 		skip) skip "provider.$1.$name" "$rest" ;;
-		FAIL) sed -n "/^FAIL ${name//\//\\/}\$/,/^\(ok\|FAIL\|skip\) /p" "$log/result" | grep '^ ' |
+		FAIL) sed -n "/^FAIL ${name//\//\\/}\$/,/^\(ok\|FAIL\|skip\) /p" "$2" | grep '^ ' |
 			fail "provider.$1.$name" ;;
 		esac
-	done < <(grep -E '^(ok|FAIL|skip) ' "$log/result")
+	done < <(grep -E '^(ok|FAIL|skip) ' "$2")
 	# the script says so at its end: what broke off before has failed
-	grep -qx complete "$log/result" ||
-		{ tail -n 10 "$log/result" "$log/stderr"; } | fail "provider.$1.complete"
-	log_result "provider.$1"
+	grep -qx complete "$2" ||
+		{ tail -n 10 "$2" "$PINVERBS_OUT/$1.stderr" "$log/stderr"; } 2>&1 | fail "provider.$1.complete"
 }
 
 # rdma-core's own tests come with Debian's pyverbs, as documentation, which an installation may

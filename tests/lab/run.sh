@@ -96,21 +96,12 @@ prepare_guest()
 	[[ -z $pmem ]] || keep_pmem
 }
 
-# --pmem FOLDER: persistent memory that outlives the guest, made from the formatted one.
+# --pmem FOLDER: persistent memory that outlives the guest.
 keep_pmem()
 {
-	local i
-
 	mkdir -p "$pmem" 2>/dev/null || die "cannot make the folder $pmem"
 	pmem=$(cd "$pmem" && pwd -P)
-	for i in 0 1 2; do
-		[[ -e $pmem/pmem$i ]] && continue
-		if ! cp --sparse=always "$disks/pmem$i" "$pmem/.pmem$i.$$" 2>/dev/null; then
-			rm -f "$pmem/.pmem$i.$$"
-			die "no disk space in $pmem for persistent memory: free 100 MiB there"
-		fi
-		mv "$pmem/.pmem$i.$$" "$pmem/pmem$i"
-	done
+	copy_pmem "$pmem"
 }
 
 own_out()
