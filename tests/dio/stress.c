@@ -4,7 +4,7 @@
  * MADV_DONTNEED, signals.  Every block of every file says which it is and carries a checksum; at the
  * end the files are right and as many pages were unpinned as pinned.
  *
- * For 3 seconds, or as many as DIO_STRESS says.
+ * For 2 seconds, or as many as DIO_STRESS says.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -277,7 +277,7 @@ static int seconds(void)
 {
 	const char *set = getenv("DIO_STRESS");
 
-	return set ? atoi(set) : 3;
+	return set ? atoi(set) : 2;
 }
 
 #define WORKERS 4
