@@ -122,7 +122,7 @@ struct scrub {
 };
 
 #define XFS_SCRUB     _IOWR('X', 60, struct scrub)
-#define SCRUB_MAPPING 14 /* data fork */
+#define SCRUB_MAPPING 12 /* data fork */
 #define SCRUB_REPAIR  1
 
 static long repair_mapping(void *buf, size_t size)
