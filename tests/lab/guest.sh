@@ -225,7 +225,7 @@ job_files() # HOST CMD…
 	((hosts == 1)) || which=eth
 	[[ -z $terminal ]] || : >"$dir/tty"
 	{
-		echo "HOST=$host HOSTS=$hosts NET=$which FLAVOUR=$flavour"
+		echo "HOST=$host HOSTS=$hosts NET=$which FLAVOUR=$flavour CUT=$cut"
 		echo "DISKS=$([[ $raw ]] && echo raw || echo ready)"
 		printf 'OUT=%q\n' "$PINVERBS_OUT"
 	} >"$dir/conf"
