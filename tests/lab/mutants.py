@@ -3,10 +3,10 @@
 """All mutants in one kernel: mutants.py FOLDER PATCH...
 
 FOLDER has the files that the patches are for, and gets them back with the functions that a patch
-changes beside the original ones, which call them if the kernel was booted with mutant=NUMBER.  So one
-build serves all, and what runs for a mutant is what its patch says.  Prints "NAME NUMBER" for each
-patch, or "NAME -" if it changes something else than the bodies of functions, and needs a build of
-its own.
+changes beside the original ones, which call them if /sys/module/locks/parameters/mutant_nr is the
+NUMBER of the patch.  So one build serves all, and what runs for a mutant is what its patch says.
+Prints "NAME NUMBER" for each patch, or "NAME -" if it changes something else than the bodies of
+functions, and needs a build of its own.
 """
 
 import re
@@ -15,13 +15,9 @@ from pathlib import Path
 
 VARIABLE = "mutant_nr"
 DEFINITION = f"""
+#include <linux/moduleparam.h>
 unsigned int {VARIABLE};
-
-static int __init set_mutant(char *text)
-{{
-	return kstrtouint(text, 0, &{VARIABLE});
-}}
-early_param("mutant", set_mutant);
+module_param({VARIABLE}, uint, 0644);
 """
 
 

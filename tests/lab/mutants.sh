@@ -5,7 +5,8 @@
 # test that a mutant names must notice it: not pass.  A verdict is kept as long as the mutant, the
 # series and its tests are what they were, so a run goes on where the last one stopped.
 #
-# One kernel has nearly all mutants, see mutants.py: a guest's command line says which one it is.
+# One kernel has nearly all mutants, see mutants.py, and a guest tries several: for each, the tests
+# without it, which must pass, and then with it.
 
 mutants=$top/tests/mutants
 mutant_image=
@@ -78,62 +79,24 @@ build_mutants() # [PATCH]; sets image
 	disks
 }
 
-# What a mutant runs with, or the series itself (no patch).
-mutant_kernel() # NAME [PATCH]; sets image, kernel_args
+# The script that runs tests: litmus tests, then the checks on one file system and on the other,
+# whose names get it as a prefix.
+tests_script() # TEST...
 {
-	local number=0
-
-	if [[ ! $mutant_image ]]; then
-		build_mutants
-		mutant_image=$run_log/bzImage
-		cp "$image" "$mutant_image" || die "no disk space in $cache"
-	fi
-	[[ ! ${2-} ]] || number=$(sed -n "s/^$1 //p" "$run_log/numbers")
-	kernel_args="mutant=$number" image=$mutant_image
-	if [[ $number == - ]]; then
-		kernel_args=
-		build_mutants "$2"
-	fi
-}
-
-# The command for a guest: litmus tests, then the checks on one file system and on the other, whose
-# names get it as a prefix.
-tests_command() # TEST...; sets command
-{
-	local programs=$top/build/tests fs test script=
+	local programs=$top/build/tests fs test
 	local -a litmus=() checks
 
 	for test in "$@"; do
 		is_check "$test" || litmus+=("$test")
 	done
-	((${#litmus[@]} == 0)) || script="$programs/litmus/litmus ${litmus[*]}"$'\n'
+	((${#litmus[@]} == 0)) || echo "$programs/litmus/litmus ${litmus[*]}"
 	for fs in xfs ext4; do
 		checks=()
 		for test in "$@"; do
 			[[ $test != "$fs".* ]] || ! is_check "$test" || checks+=("${test#*.}")
 		done
 		((${#checks[@]} == 0)) ||
-			script+="$programs/conformance/conformance --dir /mnt/$fs ${checks[*]} | sed 's/ - / - $fs./'"$'\n'
-	done
-	command=(bash -c "$script")
-}
-
-# Runs tests in one guest; one that dies or hangs in it has not passed, nor have those after it.
-passing() # TEST...; sets passed_tests
-{
-	local test
-	local -a command
-
-	guest_defaults
-	mutant_kernel "$name" "$mutant"
-	flavour=mutant limit=$((180 + 5 * $#))
-	progress "running $# tests on $name"
-	tests_command "$@"
-	boot "${command[@]}" >"$log/tap" 2>"$log/stderr"
-	clear_progress
-	passed_tests=()
-	for test in "$@"; do
-		! grep -E "^ok [0-9]+ - ${test//./\\.} " "$log/tap" | grep -qv '# SKIP' || passed_tests+=("$test")
+			echo "$programs/conformance/conformance --dir /mnt/$fs ${checks[*]} | sed 's/ - / - $fs./'"
 	done
 }
 
@@ -143,56 +106,144 @@ tests_of() # PATCH...; sets tests
 	((${#tests[@]})) || die "$1 names no test that must notice (Noticed-by:)"
 }
 
-# All tests that the mutants name pass on the series itself, or they would prove nothing.
-try_series() # PATCH...; sets verdict
+# What a guest does for mutants, one after the other.
+batch_script() # NAME...
 {
-	local -a tests passed_tests
-	local mutant=
+	local name number
+	local -a tests
 
-	tests_of "$@"
-	passing "${tests[@]}"
-	((${#passed_tests[@]} == ${#tests[@]})) ||
-		die "without any mutant not all tests pass: $(grep -m 1 -E '^not ok|# SKIP' "$log/tap") (logs: $log)"
-	verdict=passed
+	for name in "$@"; do
+		tests_of "$mutants/$name.patch"
+		number=$(sed -n "s/^$name //p" "$run_log/numbers")
+		echo "echo '# without $name'"
+		tests_script "${tests[@]}"
+		[[ $number != - ]] || continue
+		echo "echo '# with $name'"
+		echo "echo $number >/sys/module/locks/parameters/mutant_nr"
+		tests_script "${tests[@]}"
+		echo "echo 0 >/sys/module/locks/parameters/mutant_nr"
+		echo "echo '# end $name'"
+	done
 }
 
-try_mutant() # PATCH; sets verdict
+# Which of the mutant's tests have passed in a part of the guest's output.
+passed_in() # without|with NAME
 {
-	local -a tests passed_tests
-	local mutant=$1
+	local test part
 
-	tests_of "$1"
-	passing "${tests[@]}"
-	verdict=killed
-	((${#passed_tests[@]} == 0)) || verdict="survived ${passed_tests[*]}"
+	part=$(sed -n "/^# $1 $2\$/,/^# \(without\|with\|end\) /p" "$log/tap")
+	tests_of "$mutants/$2.patch"
+	for test in "${tests[@]}"; do
+		! grep -E "^ok [0-9]+ - ${test//./\\.} " <<<"$part" | grep -qv '# SKIP' || echo "$test"
+	done
 }
 
-# The verdict that is kept for the key, or a new one.
-verdict_of() # NAME KEY FUNCTION PATCH...; sets verdict
+# One guest.  A mutant has no verdict if it did not come to it, if one before it spoiled the guest
+# for its tests, or if the guest ended with it: it is tried in a fresh guest then.
+try_batch() # NAME...; sets verdicts[NAME]
 {
-	local name=$1 kept=$cache/mutants/$2
+	local name survivors
+	local -a tests
 
-	shift 2
-	if [[ -e $kept ]]; then
-		verdict=$(<"$kept")
-		return
+	new_guest_log
+	batch_script "$@" >"$log/script"
+	guest_defaults
+	flavour=mutant limit=$((300 + 60 * $#)) image=$mutant_image
+	progress "trying $# mutants, $1 first"
+	boot bash "$log/script" >"$log/tap" 2>"$log/stderr"
+	clear_progress
+	for name in "$@"; do
+		grep -q "^# without $name\$" "$log/tap" || return 0
+		tests_of "$mutants/$name.patch"
+		if [[ $(passed_in without "$name") != "$(printf '%s\n' "${tests[@]}")" ]]; then
+			[[ $name != "$1" ]] || die "not all tests pass without $name:" \
+				"$(grep -m 1 -E '^not ok|# SKIP' "$log/tap") (logs: $log)"
+		elif grep -q "^$name -\$" "$run_log/numbers"; then
+			verdicts[$name]=own
+		elif grep -q "^# end $name\$" "$log/tap" || (($# == 1)); then
+			survivors=$(passed_in with "$name" | paste -sd ' ')
+			verdicts[$name]=${survivors:+survived $survivors}
+			verdicts[$name]=${verdicts[$name]:-killed}
+		fi
+	done
+}
+
+# A kernel of its own; the tests are known to pass without the mutant.
+try_own_build() # NAME; sets verdicts[NAME]
+{
+	local survivors
+	local -a tests
+
+	new_guest_log
+	build_mutants "$mutants/$1.patch"
+	tests_of "$mutants/$1.patch"
+	{
+		echo "echo '# with $1'"
+		tests_script "${tests[@]}"
+	} >"$log/script"
+	guest_defaults
+	flavour=mutant limit=360
+	progress "trying $1"
+	boot bash "$log/script" >"$log/tap" 2>"$log/stderr"
+	clear_progress
+	survivors=$(passed_in with "$1" | paste -sd ' ')
+	verdicts[$1]=${survivors:+survived $survivors}
+	verdicts[$1]=${verdicts[$1]:-killed}
+}
+
+new_guest_log() # sets log
+{
+	guests=$((guests + 1))
+	log=$run_log/$guests
+	mkdir -p "$log/out"
+	chmod 1777 "$log/out"
+}
+
+# Tries mutants and keeps each verdict as soon as it is there.
+try_mutants() # NAME...
+{
+	local -a left=("$@") batch
+	local -A verdicts=()
+	local name key size=12 guests=0
+
+	if ((${#left[@]})); then
+		build_mutants
+		mutant_image=$run_log/bzImage
+		temporary+=("$mutant_image")
+		cp "$image" "$mutant_image" || die "no disk space in $cache"
 	fi
-	mkdir -p "$log/$name/out"
-	chmod 1777 "$log/$name/out"
-	PINVERBS_OUT=$log/$name/out log=$log/$name "$@"
-	echo "$verdict" >"$kept.new"
-	mv "$kept.new" "$kept"
+	while ((${#left[@]})); do
+		batch=("${left[@]:0:size}")
+		left=("${left[@]:size}")
+		PINVERBS_OUT=$run_log/out try_batch "${batch[@]}"
+		size=12
+		for name in "${batch[@]}"; do
+			[[ ${verdicts[$name]-} != own ]] || PINVERBS_OUT=$run_log/out try_own_build "$name"
+			if [[ ! ${verdicts[$name]-} ]]; then
+				((${#batch[@]} > 1)) || die "the guest ended before it tried $name (logs: $log)"
+				# the first one alone, with nothing before it
+				((size == 1)) || left=("$name" "${left[@]}")
+				((size != 1)) || left+=("$name")
+				size=1
+				continue
+			fi
+			key=$(mutant_key "$mutants/$name.patch")
+			echo "${verdicts[$name]}" >"$cache/mutants/$key.new"
+			mv "$cache/mutants/$key.new" "$cache/mutants/$key"
+			say "$name: ${verdicts[$name]} ($(elapsed "$begin"))"
+		done
+	done
 }
 
 mutants_main()
 {
-	local name verdict survived=0 begin=$SECONDS version p file runner run_log
-	local -a chosen=()
+	local name key verdict survived=0 begin=$SECONDS version p file run_log log
+	local -a chosen=() new=()
 
 	[[ ${1-} != -* ]] || usage_error "unknown option $1"
 	for file in "$mutants"/*.patch; do
 		for p in "${@:-}"; do
-			[[ ${file##*/} != *"$p"* ]] || { chosen+=("$file") && break; }
+			[[ ${file##*/} != *"$p"* ]] || { chosen+=("$(basename "$file" .patch)") && break; }
 		done
 	done
 	((${#chosen[@]})) || die "no mutant matches $*"
@@ -205,17 +256,18 @@ mutants_main()
 	accelerator
 	mkdir -p "$cache/mutants"
 	lock mutants "runs mutants"
-	runner=$(cat "$top"/tests/litmus/runner/*.[ch] "$top"/tests/conformance/harness/*.[ch] | sha256sum | cut -c 1-24)
-	verdict_of series "$(mutant_key "${chosen[@]}")-$runner" try_series "${chosen[@]}"
-	for file in "${chosen[@]}"; do
-		name=${file##*/}
-		name=${name%.patch}
-		verdict_of "$name" "$(mutant_key "$file")" try_mutant "$file"
-		[[ $verdict == killed ]] || survived=$((survived + 1))
-		echo "$name: $verdict ($(elapsed "$begin"))"
+	for name in "${chosen[@]}"; do
+		key=$(mutant_key "$mutants/$name.patch") || exit
+		[[ -e $cache/mutants/$key ]] || new+=("$name")
 	done
+	try_mutants "${new[@]}"
 	unlock mutants
-	say "logs: $log"
+	for name in "${chosen[@]}"; do
+		verdict=$(<"$cache/mutants/$(mutant_key "$mutants/$name.patch")")
+		[[ $verdict == killed ]] || survived=$((survived + 1))
+		echo "$name: $verdict"
+	done
+	say "logs: $run_log"
 	echo "$((${#chosen[@]} - survived)) killed, $survived survived"
 	((survived == 0))
 }
