@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <infiniband/pinrxedv.h>
 #include "fabric.h"
 
@@ -409,7 +410,6 @@ static void atomic_write_and_flush(struct fabric *f)
 	break_pair(&p);
 }
 
-/* What was posted while the send queue was drained goes out when it is opened again. */
 /* Until the kernel has drained the queue, it refuses to go back to RTS */
 static void await_drained(struct fabric *f)
 {
@@ -421,6 +421,7 @@ static void await_drained(struct fabric *f)
 	} while (event.event_type != IBV_EVENT_SQ_DRAINED);
 }
 
+/* What was posted while the send queue was drained goes out when it is opened again. */
 static void drained_queue(struct fabric *f)
 {
 	struct pair p;
@@ -482,6 +483,43 @@ static void thousand_qps(struct fabric *f)
 	CHECK_INT(ibv_destroy_cq(cq), 0);
 	CHECK_INT(count_mappings(), maps);
 	CHECK_INT(count_entries("/proc/self/fd"), fds);
+}
+
+/*
+ * No room to map a ring: the kernel's object is given back, and what there was stays as it is. The
+ * CQ can be destroyed in the end, so nothing is left that refers to it.
+ */
+static void no_address_space(struct fabric *f)
+{
+	struct ibv_srq_init_attr srq_attr = { .attr = { .max_wr = 100, .max_sge = 1 } };
+	struct ibv_qp_init_attr attr = { .qp_type = IBV_QPT_RC, .cap = small_cap };
+	struct rlimit old, none = { .rlim_cur = 4096 };
+	int fds = count_entries("/proc/self/fd"), maps, refused = 0;
+	struct ibv_cq *cq = ibv_create_cq(f->context, 100, NULL, NULL, 0);
+	struct ibv_qp *qp;
+
+	CHECK(cq != NULL);
+	attr.send_cq = attr.recv_cq = cq;
+	maps = count_mappings();
+	CHECK_INT(getrlimit(RLIMIT_AS, &old), 0);
+	none.rlim_max = old.rlim_max;
+	CHECK_INT(setrlimit(RLIMIT_AS, &none), 0);
+	for (int i = 0; i < 20; i++) {
+		refused += !ibv_create_cq(f->context, 1000, NULL, NULL, 0);
+		refused += !ibv_create_srq(f->pd, &srq_attr);
+		refused += !ibv_create_qp(f->pd, &attr);
+		refused += ibv_resize_cq(cq, 5000) == ENOMEM;
+	}
+	CHECK_INT(setrlimit(RLIMIT_AS, &old), 0);
+	CHECK_INT(refused, 80);
+	CHECK_INT(count_mappings(), maps);
+	CHECK_INT(count_entries("/proc/self/fd"), fds);
+	CHECK_INT(ibv_resize_cq(cq, 5000), 0);
+	qp = ibv_create_qp(f->pd, &attr);
+	CHECK(qp != NULL);
+	CHECK_INT(ibv_destroy_cq(cq), EBUSY);
+	CHECK_INT(ibv_destroy_qp(qp), 0);
+	CHECK_INT(ibv_destroy_cq(cq), 0);
 }
 
 enum {
@@ -576,6 +614,7 @@ static const struct test tests[] = {
 	{ "batch-errors-post-nothing", batch_errors_post_nothing },
 	{ "atomic-write-and-flush", atomic_write_and_flush },
 	{ "drained-queue", drained_queue },
+	{ "no-address-space", no_address_space },
 	{ "thousand-qps", thousand_qps },
 	{ "crowd-on-one-qp-and-cq", crowd_on_one_qp_and_cq },
 };
