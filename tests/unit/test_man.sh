@@ -9,8 +9,8 @@ fi
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir "$root/man3" "$root/man7" "$root/man8"
-cp "$SOURCE"/man/*.3 "$root/man3/"
-cp "$SOURCE"/man/*.7 "$root/man7/"
+cp "$SOURCE"/man/*.3 "$SOURCE"/providers/pinrxe/man/*.3 "$root/man3/"
+cp "$SOURCE"/man/*.7 "$SOURCE"/providers/pinrxe/man/*.7 "$root/man7/"
 cp "$SOURCE"/man/*.8 "$root/man8/"
 cd "$root" # aliases are relative to here
 count=0

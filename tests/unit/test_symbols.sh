@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 # The library's symbols, the version map, the header, the man pages and Debian's symbols file name
-# the same calls.
+# the same calls; and those of the provider's direct verbs.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -31,4 +31,21 @@ for other in library header pages synopses debian; do
 	fi
 done
 echo "$(wc -l <"$work/map") calls compared"
+
+provider=$SOURCE/providers/pinrxe
+awk '/global:/ { on = 1; next } /local:/ { on = 0 } on && /;/ { gsub(/[ \t;]/, ""); print }' \
+	"$provider/libpinrxe.map" | sort >"$work/dv-map"
+sed -n 's/^[a-z].*[ *]\(pinrxedv_[a-z_]*\)(.*/\1/p' "$provider/pinrxedv.h" | sort >"$work/dv-header"
+for page in "$provider"/man/pinrxedv_*.3; do
+	basename "$page" .3
+done | sort >"$work/dv-pages"
+sed -n 's/^ \(pinrxedv_[a-z_]*\)@PINRXE_1\.0 .*/\1/p' "$SOURCE/debian/pinverbs-provider.symbols" |
+	sort >"$work/dv-debian"
+[ -s "$work/dv-map" ] || { echo "no symbols in the provider's map"; exit 1; }
+for other in header pages debian; do
+	if ! diff -u "$work/dv-map" "$work/dv-$other"; then
+		echo "the provider's version map and its $other differ"
+		status=1
+	fi
+done
 exit $status
