@@ -24,7 +24,7 @@ demo_guest() # PART...
 demo_task() # FLAVOUR
 {
 	guest_defaults
-	flavour=$1 image=${images[$1]} limit=120
+	flavour=$1 image=${images[$1]} limit=300
 	demo_guest observe
 }
 
@@ -32,7 +32,7 @@ demo_task() # FLAVOUR
 examples_task()
 {
 	guest_defaults
-	flavour=demo image=${images[demo]} limit=120 pmem=$log/pmem
+	flavour=demo image=${images[demo]} limit=300 pmem=$log/pmem
 	mkdir "$pmem"
 	copy_pmem "$pmem"
 	demo_guest observe examples put && smp=1 && demo_guest check
@@ -41,7 +41,7 @@ examples_task()
 hosts2_demo()
 {
 	guest_defaults
-	flavour=demo image=${images[demo]} limit=120 hosts=2 smp=1
+	flavour=demo image=${images[demo]} limit=300 hosts=2 smp=1
 	demo_guest hosts2
 }
 
