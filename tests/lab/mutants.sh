@@ -139,7 +139,7 @@ passed_in() # without|with NAME
 }
 
 # One guest.  A mutant has no verdict if it did not come to it, if one before it spoiled the guest
-# for its tests, or if the guest ended with it: it is tried in a fresh guest then.
+# for its tests, or if the guest ended with it: unless it was the first, it has to be tried again.
 try_batch() # NAME...; sets verdicts[NAME]
 {
 	local name survivors
@@ -160,7 +160,7 @@ try_batch() # NAME...; sets verdicts[NAME]
 				"$(grep -m 1 -E '^not ok|# SKIP' "$log/tap") (logs: $log)"
 		elif grep -q "^$name -\$" "$run_log/numbers"; then
 			verdicts[$name]=own
-		elif grep -q "^# end $name\$" "$log/tap" || (($# == 1)); then
+		elif grep -q "^# end $name\$" "$log/tap" || [[ $name == "$1" ]]; then
 			survivors=$(passed_in with "$name" | paste -sd ' ')
 			verdicts[$name]=${survivors:+survived $survivors}
 			verdicts[$name]=${verdicts[$name]:-killed}
@@ -202,9 +202,9 @@ new_guest_log() # sets log
 # Tries mutants and keeps each verdict as soon as it is there.
 try_mutants() # NAME...
 {
-	local -a left=("$@") batch
+	local -a left=("$@") batch again
 	local -A verdicts=()
-	local name key size=12 guests=0
+	local name key guests=0
 
 	if ((${#left[@]})); then
 		build_mutants
@@ -213,18 +213,15 @@ try_mutants() # NAME...
 		cp "$image" "$mutant_image" || die "no disk space in $cache"
 	fi
 	while ((${#left[@]})); do
-		batch=("${left[@]:0:size}")
-		left=("${left[@]:size}")
+		batch=("${left[@]:0:12}")
+		left=("${left[@]:12}")
 		PINVERBS_OUT=$run_log/out try_batch "${batch[@]}"
-		size=12
+		[[ ${verdicts[${batch[0]}]-} ]] || die "the guest ended before it tried ${batch[0]} (logs: $log)"
+		again=()
 		for name in "${batch[@]}"; do
 			[[ ${verdicts[$name]-} != own ]] || PINVERBS_OUT=$run_log/out try_own_build "$name"
 			if [[ ! ${verdicts[$name]-} ]]; then
-				((${#batch[@]} > 1)) || die "the guest ended before it tried $name (logs: $log)"
-				# the first one alone, with nothing before it
-				((size == 1)) || left=("$name" "${left[@]}")
-				((size != 1)) || left+=("$name")
-				size=1
+				again+=("$name")
 				continue
 			fi
 			key=$(mutant_key "$mutants/$name.patch")
@@ -232,6 +229,7 @@ try_mutants() # NAME...
 			mv "$cache/mutants/$key.new" "$cache/mutants/$key"
 			say "$name: ${verdicts[$name]} ($(elapsed "$begin"))"
 		done
+		left=("${again[@]}" "${left[@]}")
 	done
 }
 
