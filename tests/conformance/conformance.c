@@ -18,10 +18,9 @@
 #include "harness/kmsg.h"
 #include "harness/verbs.h"
 
-#define CHECK_LIMIT_MS 40000
-
 static const char *dir = "/mnt/xfs";
 static bool times;
+static int limit_ms = 40000; /* of a check */
 static unsigned int number, passed, failed, skipped;
 
 /* "L1" among "L1,L6". */
@@ -93,7 +92,7 @@ static void run_current(void)
 	static struct outcome out;
 	long start = now_ms();
 
-	check_run(c, dir, CHECK_LIMIT_MS, &out);
+	check_run(c, dir, limit_ms, &out);
 	number++;
 	if (out.verdict == SKIPPED) {
 		out.text[strcspn(out.text, "\n")] = '\0';
@@ -186,14 +185,16 @@ static int run_checks(char *const *patterns)
 static void usage(FILE *out)
 {
 	fprintf(out,
-		"usage: conformance [--dir DIR] [--list] [--tap] [--times] [PATTERN...]\n"
+		"usage: conformance [--dir DIR] [--list] [--tap] [--times] [--limit S] "
+		"[PATTERN...]\n"
 		"  DIR      directory on a file system mounted dax=always (default %s)\n"
 		"  --list   print name, rules and expectation on a stock kernel\n"
 		"  --tap    TAP 13 output (the default)\n"
 		"  --times  add how long each check took\n"
+		"  --limit  seconds that a check may take (default %d)\n"
 		"  PATTERN  a check's name, a rule id, part of a name, or a shell "
 		"pattern\n",
-		dir);
+		dir, limit_ms / 1000);
 }
 
 int main(int argc, char **argv)
@@ -203,6 +204,7 @@ int main(int argc, char **argv)
 		{ "list", no_argument, NULL, 'l' },
 		{ "tap", no_argument, NULL, 't' },
 		{ "times", no_argument, NULL, 'm' },
+		{ "limit", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -221,6 +223,8 @@ int main(int argc, char **argv)
 			list = true;
 		} else if (opt == 'm') {
 			times = true;
+		} else if (opt == 's') {
+			limit_ms = atoi(optarg) * 1000;
 		} else if (opt != 't') {
 			usage(stderr);
 			return 2;

@@ -241,7 +241,7 @@ NFS4_CHECK(killed_reader, "D1", STOCK_FAIL)
 {
 	const char *on_server;
 	struct reading r = { direct_file(version, &on_server), NULL };
-	struct deadline by = deadline_in(5000);
+	struct deadline by = deadline_in(2000);
 	struct pins before, now;
 	pid_t pid;
 	int status;

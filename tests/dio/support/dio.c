@@ -88,7 +88,7 @@ static void must_have_flag(const unsigned char *at, size_t size, unsigned int bi
 {
 	size_t pos;
 
-	for (pos = 0; pos < size; pos += PAGE)
+	for (pos = 0; pos < size; pos += THP_SIZE)
 		if (!page_has_flag(pfn_of(at + pos), bit))
 			broken("the memory is not of the kind it should be");
 }
