@@ -19,7 +19,7 @@ power_cut_task()
 	mv "$log/kernel.log" "$log/kernel-before.log"
 	if [[ -s $PINVERBS_OUT/cut ]]; then
 		# as it has to
-		((status == 125)) || fail litmus.power-cut.guest <<<"status $status after a power cut"
+		((status == 125)) || fail test.power-cut.guest <<<"status $status after a power cut"
 		boot "$lab/inside/power-cut" "$top" after >>"$log/stderr" 2>&1
 		status=$?
 	fi
