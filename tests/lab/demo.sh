@@ -14,7 +14,7 @@ demo_rows=(
 )
 
 # What the programs of the demo are made of; the tests are not.
-demo_programs=(observe filelog forked handover growing refused appendlog kvstore)
+demo_programs=(observe examples/all)
 
 demo_guest() # PART...
 {
