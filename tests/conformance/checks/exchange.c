@@ -112,6 +112,7 @@ static struct own_mount need_exchange(void)
 
 	if (strcmp(m.type, "xfs"))
 		skip("an operation of xfs");
+	need_leases();
 	snprintf(command, sizeof(command), "write -d features_incompat 0x%x",
 		 features(&m) | FEATURE_EXCHANGE);
 	remount(&m, "dax=always", argv);

@@ -32,6 +32,15 @@ struct own_mount own_mount(void)
 	return m;
 }
 
+void need_leases(void)
+{
+	struct actor *a = actor_start("prober");
+	long fd = must(a_open(a, make_file("probe", PAGE), O_RDWR));
+
+	require(0, a_setlease(a, fd, EXCLUSIVE_LAYOUT));
+	actor_exit(a);
+}
+
 void remount(const struct own_mount *m, const char *options, const char *const argv[])
 {
 	struct actor *a = actor_start("admin");

@@ -13,6 +13,9 @@ struct own_mount {
 
 struct own_mount own_mount(void);
 
+/* Ends the check on a kernel without layout leases, before the file system is changed for nothing. */
+void need_leases(void);
+
 /* With other options: "dax=inode"; a program may do something to the device in between. */
 void remount(const struct own_mount *m, const char *options, const char *const argv[]);
 
