@@ -132,6 +132,31 @@ NFS4_CHECK(unaligned_vector, "D1", STOCK_FAIL)
 		    "the server has other data");
 }
 
+/* Requests that end within a page: it belongs to two, and is pinned for each. */
+NFS4_CHECK(unaligned_requests, "D1", STOCK_FAIL)
+{
+	const char *on_server = make_file("file", KiB(320));
+	unsigned char *at = memory_new(MEMORY_SMALL, KiB(320)) + 100;
+	const size_t len = 300000;
+	struct pins before;
+	int fd;
+
+	nfs_mount_at(version, check_dir(), ",rsize=131072,wsize=131072");
+	fd = open_file(nfs_path("file"), O_RDWR | O_DIRECT);
+	before = pins_now();
+	expect(0, read_at(fd, at, len, 777));
+	expect_pinned(before, pages_of(at, len) + 2);
+	expect_true(pattern_matches(at, len, FILE_SEED, 777), "read other data");
+	pattern_fill(at, len, NEW_SEED, 333);
+	before = pins_now();
+	expect(0, write_at(fd, at, len, 333));
+	expect_pinned(before, pages_of(at, len) + 2);
+	expect_true(file_has_pattern(on_server, 0, 333, FILE_SEED) &&
+			    file_has_pattern(on_server, 333, len, NEW_SEED) &&
+			    file_has_pattern(on_server, 333 + len, 4096, FILE_SEED),
+		    "the server has other data");
+}
+
 NFS_CHECK(short_read, "D1", STOCK_FAIL)
 {
 	unsigned char *at = memory_new(MEMORY_SMALL, KiB(64));

@@ -29,9 +29,8 @@ struct pinned_cache {
 };
 
 /* A file whose pages a read in flight is going to fill. */
-static struct pinned_cache pinned_cache(void)
+static struct pinned_cache pinned_by(int source)
 {
-	int device = held_device(SIZE);
 	struct pinned_cache c = { .path = make_file_with("cached", SIZE, OLD_SEED) };
 	struct iovec iov;
 
@@ -43,9 +42,14 @@ static struct pinned_cache pinned_cache(void)
 	iov = (struct iovec){ c.at, SIZE };
 	nfs_hold();
 	c.before = pins_now();
-	require(0, request_start(&c.read, false, device, &iov, 1, 0));
+	require(0, request_start(&c.read, false, source, &iov, 1, 0));
 	expect_in_flight(c.before, SIZE / PAGE);
 	return c;
+}
+
+static struct pinned_cache pinned_cache(void)
+{
+	return pinned_by(held_device(SIZE));
 }
 
 static void end_read(struct pinned_cache *c)
@@ -103,6 +107,23 @@ CHECK(page_cache_fsync_during_read, "D1", STOCK_PASS)
 	c.before.released += SIZE / PAGE;
 	end_read(&c);
 	/* what came after the clean is dirty again */
+	expect(0, timed_fsync(c.fd));
+	expect_true(disk_has(c.path, FILE_SEED), "data that came after fsync is lost");
+}
+
+/* The same by NFS itself, which has to dirty the pages that it has filled. */
+CHECK(page_cache_fsync_during_nfs_read, "D1", STOCK_FAIL)
+{
+	struct pinned_cache c;
+
+	make_file("source", SIZE);
+	nfs_mount(NFS4);
+	c = pinned_by(open_file(nfs_path("source"), O_RDONLY | O_DIRECT));
+	expect(0, timed_fsync(c.fd));
+	drop_caches();
+	end_read(&c);
+	expect(0, result(munmap(c.at, SIZE)));
+	drop_caches();
 	expect(0, timed_fsync(c.fd));
 	expect_true(disk_has(c.path, FILE_SEED), "data that came after fsync is lost");
 }

@@ -34,6 +34,9 @@ static bool is_hold(const char *path)
 static void *one_init(struct fuse_conn_info *connection, struct fuse_config *config)
 {
 	connection->max_write = 1 << 20;
+	/* requests through read() and write() of the device: pipes would take its pages elsewhere */
+	connection->want &= ~(unsigned int)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+					    FUSE_CAP_SPLICE_MOVE);
 	config->direct_io = 1;
 	return NULL;
 }
