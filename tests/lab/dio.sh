@@ -6,50 +6,58 @@
 
 plan_dio()
 {
-	local name rules expect flavour fs
+	local name rules expect flavour fs part
 
 	[[ -x $top/build/tests/dio/dio ]] ||
 		die "tests/dio was not built, as without libfuse3-dev: install it, remove build/ and run again"
 	"$top/build/tests/dio/dio" --list >"$suite/dio" || die "dio --list failed"
 	for flavour in test stock; do
 		for fs in xfs ext4; do
-			: >"$suite/dio.$flavour.$fs"
 			while IFS=$'\t' read -r name rules expect; do
 				# what lies below the server or the FUSE process matters little to a client
 				[[ $fs != ext4 || $name != @(@(nfs[34]|fuse|fork)_*|*_fuse) ||
 					$name == @(*_lease|nfs4_read_and_write) ]] || continue
-				! selected "$flavour.dio.$fs.$name" "$rules" ||
-					printf '%s\t%s\t%s\n' "$name" "$rules" "$expect"
-			done <"$suite/dio" >>"$suite/dio.$flavour.$fs"
+				selected "$flavour.dio.$fs.$name" "$rules" || continue
+				part=dio
+				[[ $flavour.$name != test.stress_* ]] || part=dio-stress
+				printf '%s\t%s\t%s\n' "$name" "$rules" "$expect" >>"$suite/$part.$flavour.$fs"
+			done <"$suite/dio"
 		done
-		[[ -s $suite/dio.$flavour.xfs || -s $suite/dio.$flavour.ext4 ]] || continue
-		guest_task "$flavour" "$flavour.dio" dio_task "$flavour"
+		for part in dio dio-stress; do
+			compgen -G "$suite/$part.$flavour.*" >/dev/null || continue
+			guest_task "$flavour" "$flavour.$part" dio_task "$part" "$flavour"
+		done
 	done
 }
 
-dio_task() # FLAVOUR
+dio_task() # dio|dio-stress FLAVOUR
 {
-	local fs status
+	local fs status list=$suite/$1.$2
 
 	guest_defaults
-	flavour=$1 image=${images[$1]} kernel_args=kunit.enable=1 limit=900
-	DIO_LISTS=$suite/dio.$1 boot "$top/tests/dio/inside" "$top/build/tests/dio" >"$log/stderr" 2>&1
+	flavour=$2 image=${images[$2]} limit=900
+	case $1 in
+	dio) kernel_args=kunit.enable=1 ;;
+	dio-stress) parallel=1 ;;
+	esac
+	DIO_LISTS=$list boot "$top/tests/dio/inside" "$top/build/tests/dio" >"$log/stderr" 2>&1
 	status=$?
 	for fs in xfs ext4; do
-		[[ -s $suite/dio.$1.$fs ]] || continue
+		[[ -s $list.$fs ]] || continue
 		: >>"$PINVERBS_OUT/tap.$fs"
-		tap_results "$1.dio.$fs" "$fs" "$PINVERBS_OUT/tap.$fs" "$suite/dio.$1.$fs"
+		tap_results "$2.dio.$fs" "$fs" "$PINVERBS_OUT/tap.$fs" "$list.$fs"
 	done
 	if [[ $failed ]] || ((status > 1)); then
-		{ echo "status $status" && tail -n 5 "$log/stderr"; } | fail "$1.dio.guest"
+		{ echo "status $status" && tail -n 5 "$log/stderr"; } | fail "$2.$1.guest"
 	fi
-	if [[ $1 == stock ]]; then
-		stock_log_result "$1.dio" "$suite"/dio.stock.{xfs,ext4}
+	if [[ $2 == stock ]]; then
+		stock_log_result "$2.$1" "$suite"/dio.stock.*
 		return
 	fi
-	log_result "$1.dio"
+	log_result "$2.$1"
+	[[ $1 == dio ]] || return 0
 	((${#patterns[@]} == 0)) || iterator_table >>"$log/results"
-	! selected "$1.dio.kunit" || kunit_results "$1.dio.kunit"
+	! selected "$2.dio.kunit" || kunit_results "$2.dio.kunit"
 }
 
 # The table of iterators, in the report of a run of some tests, and always in the run's folder: what

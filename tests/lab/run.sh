@@ -28,6 +28,11 @@ parse_guest_options()
 			shift
 			continue
 			;;
+		--parallel)
+			parallel=1
+			shift
+			continue
+			;;
 		--*=*)
 			value=${option#*=}
 			option=${option%%=*}
@@ -79,6 +84,7 @@ check_guest_options()
 {
 	if [[ $icount ]]; then
 		[[ -z ${smp_given-} || $smp == 1 ]] || usage_error "--icount counts one CPU's instructions: no --smp"
+		[[ -z $parallel ]] || usage_error "--icount counts one CPU's instructions: no --parallel"
 		smp=1
 	fi
 	[[ $flavour != kasan || ${mem_given-} ]] || mem=3072

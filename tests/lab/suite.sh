@@ -420,24 +420,25 @@ hosts2_task() # FLAVOUR PROGRAM.FS...
 	log_result "$name"
 }
 
-# Programs that test by themselves, all of a file system in one guest.
-programs_task() # FLAVOUR FS NAME...
+# Programs that test by themselves, several in one guest.
+programs_task() # TASK FLAVOUR PROGRAM.FS...
 {
-	local name fs=$2 word
+	local task=$1 name word
 
 	guest_defaults
-	flavour=$1 image=${images[$1]} limit=1200
+	flavour=$2 image=${images[$2]} limit=1200
+	[[ $task != stress ]] || parallel=1
 	shift 2
-	boot "$lab/inside/programs" "$top" "$fs" "$@" >"$log/stderr" 2>&1
+	boot "$lab/inside/programs" "$top" "$@" >"$log/stderr" 2>&1
 	for name in "$@"; do
-		word=$(sed -n "s/ $name\.$fs\$//p" "$PINVERBS_OUT/status" 2>/dev/null)
+		word=$(sed -n "s/ $name\$//p" "$PINVERBS_OUT/status" 2>/dev/null)
 		case $word in
-		ok) pass "guest.$name.$fs" ;;
-		fail) tail -n 30 "$PINVERBS_OUT/$name.$fs" | fail "guest.$name.$fs" ;;
-		*) { echo "did not run" && tail -n 5 "$log/stderr"; } | fail "guest.$name.$fs" ;;
+		ok) pass "guest.$name" ;;
+		fail) tail -n 30 "$PINVERBS_OUT/$name" | fail "guest.$name" ;;
+		*) { echo "did not run" && tail -n 5 "$log/stderr"; } | fail "guest.$name" ;;
 		esac
 	done
-	log_result "guest.programs.$fs"
+	log_result "guest.$task"
 }
 
 # --- what there is to run
@@ -520,23 +521,28 @@ plan_power_cut()
 	[[ ! -s $suite/litmus.test.power-cut ]] || guest_task power-cut test.power-cut power_cut_task
 }
 
-# On ext4 the checking kernel, on XFS the one without checks, which is how people run it.
+# On ext4 the checking kernel, on XFS the one without checks, which is how people run it.  The stress
+# has the checking kernel, and CPUs that really run at the same time.
 plan_programs()
 {
-	local name fs systems flavour
-	local -a names
+	local name fs systems
+	local -a ext4=() xfs=() stress=()
 
-	for fs in ext4 xfs; do
-		names=()
-		while IFS=$'\t' read -r name systems _; do
-			[[ " $systems " == *" $fs "* ]] || continue
-			! selected "guest.$name.$fs" || names+=("$name")
-		done < <(sed '/^#/d' "$lab/guest-programs")
-		((${#names[@]})) || continue
-		flavour=test
-		[[ $fs != xfs ]] || flavour=bench
-		guest_task "$flavour" "programs.$fs" programs_task "$flavour" "$fs" "${names[@]}"
-	done
+	while IFS=$'\t' read -r name systems _; do
+		for fs in $systems; do
+			selected "guest.$name.$fs" || continue
+			if [[ $name == stress ]]; then
+				stress+=("$name.$fs")
+			elif [[ $fs == xfs ]]; then
+				xfs+=("$name.$fs")
+			else
+				ext4+=("$name.$fs")
+			fi
+		done
+	done < <(sed '/^#/d' "$lab/guest-programs")
+	((${#ext4[@]} == 0)) || guest_task test programs.ext4 programs_task programs.ext4 test "${ext4[@]}"
+	((${#xfs[@]} == 0)) || guest_task bench programs.xfs programs_task programs.xfs bench "${xfs[@]}"
+	((${#stress[@]} == 0)) || guest_task test stress programs_task stress test "${stress[@]}"
 }
 
 # A task that wants the kernel of a flavour.
