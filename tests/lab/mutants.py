@@ -5,8 +5,8 @@
 FOLDER has the files that the patches are for, and gets them back with the functions that a patch
 changes beside the original ones, which call them if /sys/module/locks/parameters/mutant_nr is the
 NUMBER of the patch.  So one build serves all, and what runs for a mutant is what its patch says.
-Prints "NAME NUMBER" for each patch, or "NAME -" if it changes something else than the bodies of
-functions, and needs a build of its own.
+Prints "NAME NUMBER" for each patch.  A patch that changes something else than the bodies of functions
+is an error.
 """
 
 import re
@@ -21,8 +21,8 @@ module_param({VARIABLE}, uint, 0644);
 """
 
 
-class OwnBuild(Exception):
-    """The patch cannot be a copy of functions."""
+class Unfit(Exception):
+    """The patch does not fit, or cannot be a copy of functions."""
 
 
 class Function:
@@ -118,7 +118,7 @@ def place(lines, start, old):
         for at in (start - distance, start + distance):
             if 0 <= at and lines[at : at + len(old)] == old:
                 return at
-    raise SystemExit(f"does not fit: {old}")
+    raise Unfit("does not fit: " + "\n".join(old))
 
 
 def changed_functions(lines, hunks):
@@ -137,7 +137,7 @@ def changed_functions(lines, hunks):
         inside = [f.name for f in original.values() if f.brace < begin and end <= f.last]
         across = [f.name for f in original.values() if f.brace < begin <= f.last < end]
         if not inside or across:
-            raise OwnBuild
+            raise Unfit("changes something else than the body of a function")
         names += inside
         new[at + shift : at + shift + len(old)] = added
         shift += len(added) - len(old)
@@ -157,11 +157,10 @@ def main():
                 before, after = functions(lines), functions(new)
                 for name in names:
                     if name not in after or before[name].header != after[name].header:
-                        raise OwnBuild
+                        raise Unfit(f"changes the head of {name}()")
                     made.append((file, name, after[name]))
-        except OwnBuild:
-            print(patch.stem, "-")
-            continue
+        except Unfit as error:
+            sys.exit(f"{patch.stem}: {error}")
         for file, name, function in made:
             copies.setdefault(file, {}).setdefault(name, []).append((number, function))
         print(patch.stem, number)

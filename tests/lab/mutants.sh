@@ -5,62 +5,81 @@
 # test that a mutant names must notice it: not pass.  A verdict is kept as long as the mutant, the
 # series and its tests are what they were, so a run goes on where the last one stopped.
 #
-# One kernel has nearly all mutants, see mutants.py, and a guest tries several: for each, the tests
-# without it, which must pass, and then with it.
+# One kernel has all mutants, see mutants.py, and a guest tries several: for each, the tests without
+# it, which must pass, and then with it.
 
-mutants=$top/tests/mutants
-mutant_image=
+declare -A mutant_files=()	# name -> patch
+mutant_switch=/sys/module/locks/parameters/mutant_nr
 
-# mutants.py gets them in the order of their names, whichever are to be tried.  The others are asleep
-# in a kernel that is built for one.
-add_mutants() # FOLDER; of series, run_log, own_build
+find_mutants()
 {
-	"$lab/mutants.py" "$1" "$mutants"/*.patch >"$run_log/numbers" || die "mutants.py failed (logs: $run_log)"
-	[[ ! $own_build ]] || patch -d "$1" -p1 -s -f -F0 --no-backup-if-mismatch -r - <"$own_build" >"$run_log/patch" ||
-		die "${own_build##*/} does not fit (logs: $run_log)"
+	local file
+
+	for file in "$top"/tests/mutants/{,direct-io/}*.patch; do
+		mutant_files[$(basename "$file" .patch)]=$file
+	done
+}
+
+# mutants.py gets them in one order, whichever are to be tried.
+add_mutants() # FOLDER; of series, run_log
+{
+	"$lab/mutants.py" "$1" "$top"/tests/mutants/{,direct-io/}*.patch \
+		>"$run_log/numbers" 2>"$run_log/mutants.py" ||
+		die "a mutant does not fit the series: $(head -n 1 "$run_log/mutants.py") (log: $run_log/mutants.py)"
 }
 
 # What a verdict depends on.  Not the runner: try_series tells whether it works.
-mutant_key() # PATCH...
+mutant_key() # NAME
 {
 	local -a patches fragments tests
 	local test source
 
 	series mutants
 	fragments mutants
-	tests_of "$@"
+	tests_of "$1"
 	{
-		echo "3 $version"
+		echo "4 $version"
 		sed '/^#/d; /^$/d' "${fragments[@]}"
-		cat "${patches[@]}" "$@"
+		cat "${patches[@]}" "${mutant_files[$1]}"
 		for test in "${tests[@]}"; do
-			source=$(test_source "$test") || die "no test $test, which a mutant names"
+			source=$(test_source "$test") || die "no test $test, which $1 names"
 			cat "$source"
 		done
 	} | sha256sum | cut -c 1-24
 }
 
-# A test is FILE-SYSTEM.NAME.  The names of conformance checks are those of C functions, so they
-# have a "_", which those of litmus files have not.
-is_check() # TEST
+# A test is "dio." and a check of direct I/O, or a file system and the name of a conformance check or
+# of a litmus test.  Names of checks are those of C functions, so they have a "_", which those of
+# litmus files have not.
+kind_of() # TEST; prints dio, litmus, xfs or ext4
 {
-	[[ $1 == *_* ]]
-}
-
-# Prints the file that a test is in.  Checks that a macro makes have no such line.
-test_source() # TEST
-{
-	if is_check "$1"; then
-		grep -lE "^CHECK\(${1#*.}," "$top"/tests/conformance/checks/*.c
+	if [[ $1 == *_* ]]; then
+		echo "${1%%.*}"
 	else
-		ls "$top/tests/litmus/${1#*.}.litmus"
+		echo litmus
 	fi
 }
 
-# One tree for all: with every mutant, or with one that cannot be switched on.
-build_mutants() # [PATCH]; sets image
+# Prints the file that a test is in.
+test_source() # TEST
 {
-	local tree=$cache/build/mutants log=$cache/build/mutants.log after_patching=add_mutants own_build=${1-}
+	local name=${1#*.} macro=
+
+	case $(kind_of "$1") in
+	dio)
+		# those over NFS are made for one version or for both
+		[[ ! $name =~ ^nfs([34])_(.*) ]] || macro="|NFS${BASH_REMATCH[1]}?_CHECK\(${BASH_REMATCH[2]},"
+		grep -lE "^(CHECK\($name,$macro)" "$top"/tests/dio/*.c
+		;;
+	litmus) ls "$top/tests/litmus/$name.litmus" ;;
+	*) grep -lE "^CHECK\($name," "$top"/tests/conformance/checks/*.c ;;
+	esac
+}
+
+# One tree for all.
+build_mutants() # sets image; of run_log
+{
+	local tree=$cache/build/mutants log=$cache/build/mutants.log after_patching=add_mutants
 	local -a patches fragments
 	local pristine
 
@@ -75,35 +94,39 @@ build_mutants() # [PATCH]; sets image
 	cat "${fragments[@]}" | cmp -s - "$tree/.pinverbs.config" || configure "$tree" "$log" "${fragments[@]}"
 	await make -C "$tree" "-j$jobs" bzImage >"$log" 2>&1 || build_failed "$log"
 	clear_progress
-	image=$tree/arch/x86/boot/bzImage
+	image=$run_log/bzImage
+	temporary+=("$image")
+	cp "$tree/arch/x86/boot/bzImage" "$image" || die "no disk space in $cache"
 	disks
 }
 
-# The script that runs tests: litmus tests, then the checks on one file system and on the other,
-# whose names get it as a prefix.
-tests_script() # TEST...
+tests_of() # NAME; sets tests
 {
-	local programs=$top/build/tests fs test
-	local -a litmus=() checks
+	local file=${mutant_files[$1]}
 
-	for test in "$@"; do
-		is_check "$test" || litmus+=("$test")
-	done
-	((${#litmus[@]} == 0)) || echo "$programs/litmus/litmus ${litmus[*]}"
-	for fs in xfs ext4; do
-		checks=()
-		for test in "$@"; do
-			[[ $test != "$fs".* ]] || ! is_check "$test" || checks+=("${test#*.}")
-		done
-		((${#checks[@]} == 0)) ||
-			echo "$programs/conformance/conformance --dir /mnt/$fs ${checks[*]} | sed 's/ - / - $fs./'"
-	done
+	mapfile -t tests < <(sed -n 's/^Noticed-by: //p' "$file" | tr ' ' '\n' | sort -u)
+	((${#tests[@]})) || die "$file names no test that must notice (Noticed-by:)"
 }
 
-tests_of() # PATCH...; sets tests
+# The script that runs tests.  Where a program does not know the first part of a test's name, its
+# results get it.
+tests_script() # TEST...
 {
-	mapfile -t tests < <(sed -n 's/^Noticed-by: //p' "$@" | tr ' ' '\n' | sort -u)
-	((${#tests[@]})) || die "$1 names no test that must notice (Noticed-by:)"
+	local programs=$top/build/tests test kind
+	local -A of=()
+
+	for test in "$@"; do
+		kind=$(kind_of "$test")
+		[[ $kind == litmus ]] || test=${test#*.}
+		of[$kind]+=" $test"
+	done
+	for kind in "${!of[@]}"; do
+		case $kind in
+		litmus) echo "$programs/litmus/litmus${of[litmus]}" ;;
+		dio) echo "DIO_FS=xfs $top/tests/dio/inside $programs/dio${of[dio]} | sed 's/ - / - dio./'" ;;
+		*) echo "$programs/conformance/conformance --dir /mnt/$kind${of[$kind]} | sed 's/ - / - $kind./'" ;;
+		esac
+	done
 }
 
 # What a guest does for mutants, one after the other.
@@ -113,137 +136,155 @@ batch_script() # NAME...
 	local -a tests
 
 	for name in "$@"; do
-		tests_of "$mutants/$name.patch"
+		tests_of "$name"
 		number=$(sed -n "s/^$name //p" "$run_log/numbers")
 		echo "echo '# without $name'"
 		tests_script "${tests[@]}"
-		[[ $number != - ]] || continue
 		echo "echo '# with $name'"
-		echo "echo $number >/sys/module/locks/parameters/mutant_nr"
+		echo "echo $number >$mutant_switch"
 		tests_script "${tests[@]}"
-		echo "echo 0 >/sys/module/locks/parameters/mutant_nr"
+		echo "echo 0 >$mutant_switch"
 		echo "echo '# end $name'"
 	done
 }
 
 # Which of the mutant's tests have passed in a part of the guest's output.
-passed_in() # without|with NAME
+passed_in() # without|with NAME; of tests
 {
 	local test part
 
 	part=$(sed -n "/^# $1 $2\$/,/^# \(without\|with\|end\) /p" "$log/tap")
-	tests_of "$mutants/$2.patch"
 	for test in "${tests[@]}"; do
 		! grep -E "^ok [0-9]+ - ${test//./\\.} " <<<"$part" | grep -qv '# SKIP' || echo "$test"
 	done
 }
 
-# One guest.  A mutant has no verdict if it did not come to it, if one before it spoiled the guest
-# for its tests, or if the guest ended with it: unless it was the first, it has to be tried again.
-try_batch() # NAME...; sets verdicts[NAME]
+# One guest, with a word for each mutant in the file verdicts: killed, survived TESTS or untried WHY.
+# Or alone: to be tried once more, in a guest of its own, for this one may be to blame.  It ended with
+# the mutant, or those before have left it unable to notice.  Or again: the guest did not come to
+# it, or those before have spoiled it for the mutant's tests.
+try_batch() # NAME...; of log, run_log, image
 {
-	local name survivors
-	local -a tests
-
-	new_guest_log
+	guest_defaults
+	flavour=mutant limit=$((300 + 60 * $#))
 	batch_script "$@" >"$log/script"
-	guest_defaults
-	flavour=mutant limit=$((300 + 60 * $#)) image=$mutant_image
-	progress "trying $# mutants, $1 first"
-	boot bash "$log/script" >"$log/tap" 2>"$log/stderr"
-	clear_progress
-	for name in "$@"; do
-		grep -q "^# without $name\$" "$log/tap" || return 0
-		tests_of "$mutants/$name.patch"
-		if [[ $(passed_in without "$name") != "$(printf '%s\n' "${tests[@]}")" ]]; then
-			[[ $name != "$1" ]] || die "not all tests pass without $name:" \
-				"$(grep -m 1 -E '^not ok|# SKIP' "$log/tap") (logs: $log)"
-		elif grep -q "^$name -\$" "$run_log/numbers"; then
-			verdicts[$name]=own
-		elif grep -q "^# end $name\$" "$log/tap" || [[ $name == "$1" ]]; then
-			survivors=$(passed_in with "$name" | paste -sd ' ')
-			verdicts[$name]=${survivors:+survived $survivors}
-			verdicts[$name]=${verdicts[$name]:-killed}
-		fi
-	done
+	if [[ ${mutant_files[$1]} == */direct-io/* ]]; then
+		DIO_SERVER=yes boot "$top/tests/dio/with-nfs" "$top/build/tests/dio" bash "$log/script"
+	else
+		boot bash "$log/script"
+	fi >"$log/tap" 2>"$log/stderr"
+	judge "$@" >"$log/verdicts.new" && mv "$log/verdicts.new" "$log/verdicts"
 }
 
-# A kernel of its own; the tests are known to pass without the mutant.
-try_own_build() # NAME; sets verdicts[NAME]
+judge() # NAME...; of try_mutants and try_batch
 {
-	local survivors
+	local name survivors word
 	local -a tests
 
-	new_guest_log
-	build_mutants "$mutants/$1.patch"
-	tests_of "$mutants/$1.patch"
-	{
-		echo "echo '# with $1'"
-		tests_script "${tests[@]}"
-	} >"$log/script"
-	guest_defaults
-	flavour=mutant limit=360
-	progress "trying $1"
-	boot bash "$log/script" >"$log/tap" 2>"$log/stderr"
-	clear_progress
-	survivors=$(passed_in with "$1" | paste -sd ' ')
-	verdicts[$1]=${survivors:+survived $survivors}
-	verdicts[$1]=${verdicts[$1]:-killed}
-}
-
-new_guest_log() # sets log
-{
-	guests=$((guests + 1))
-	log=$run_log/$guests
-	mkdir -p "$log/out"
-	chmod 1777 "$log/out"
-}
-
-# Tries mutants and keeps each verdict as soon as it is there.
-try_mutants() # NAME...
-{
-	local -a left=("$@") batch again
-	local -A verdicts=()
-	local name key guests=0
-
-	if ((${#left[@]})); then
-		build_mutants
-		mutant_image=$run_log/bzImage
-		temporary+=("$mutant_image")
-		cp "$image" "$mutant_image" || die "no disk space in $cache"
-	fi
-	while ((${#left[@]})); do
-		batch=("${left[@]:0:12}")
-		left=("${left[@]:12}")
-		PINVERBS_OUT=$run_log/out try_batch "${batch[@]}"
-		[[ ${verdicts[${batch[0]}]-} ]] || die "the guest ended before it tried ${batch[0]} (logs: $log)"
-		again=()
-		for name in "${batch[@]}"; do
-			[[ ${verdicts[$name]-} != own ]] || PINVERBS_OUT=$run_log/out try_own_build "$name"
-			if [[ ! ${verdicts[$name]-} ]]; then
-				again+=("$name")
-				continue
-			fi
-			key=$(mutant_key "$mutants/$name.patch")
-			echo "${verdicts[$name]}" >"$cache/mutants/$key.new"
-			mv "$cache/mutants/$key.new" "$cache/mutants/$key"
-			say "$name: ${verdicts[$name]} ($(elapsed "$begin"))"
-		done
-		left=("${again[@]}" "${left[@]}")
+	grep -q "^# with $1\$" "$log/tap" ||
+		die "the guest ended before it tried $1: $(tail -n 1 "$log/stderr") (logs: $log)"
+	for name in "$@"; do
+		tests_of "$name"
+		survivors=$(passed_in with "$name" | paste -sd ' ')
+		if ! grep -q "^# with $name\$" "$log/tap"; then
+			word=again
+		elif [[ $(passed_in without "$name") != "$(printf '%s\n' "${tests[@]}")" ]]; then
+			word=again
+			[[ $name != "$1" ]] || word="untried: without it, too, not all tests pass (logs: $log)"
+		elif [[ ! ${alone[$name]-} ]] && { [[ $survivors ]] || ! grep -q "^# end $name\$" "$log/tap"; }; then
+			word=alone
+		else
+			word=${survivors:+survived $survivors}
+		fi
+		echo "$name ${word:-killed}"
 	done
+}
+
+# The next mutants for one guest: those of direct I/O want a server, the others want none.
+next_batch() # sets batch, left; of alone
+{
+	local most=$(((${#left[@]} + jobs - 1) / jobs)) name
+
+	batch=("${left[0]}")
+	left=("${left[@]:1}")
+	[[ ! ${alone[${batch[0]}]-} ]] || return 0
+	((most <= 12)) || most=12
+	while ((${#left[@]} && ${#batch[@]} < most)); do
+		name=${left[0]}
+		[[ ! ${alone[$name]-} && ${mutant_files[$name]%/*} == "${mutant_files[${batch[0]}]%/*}" ]] || break
+		batch+=("$name")
+		left=("${left[@]:1}")
+	done
+}
+
+# Tries mutants, in as many guests at once as there are CPUs, and keeps each verdict as soon as it is
+# there.
+try_mutants() # NAME...; sets verdicts
+{
+	local -a left=("$@") batch
+	local -A alone=() running=()	# running: pid -> folder
+	local pid guests=0 log
+
+	while ((${#left[@]} + ${#running[@]})); do
+		while ((${#left[@]} && ${#running[@]} < jobs)); do
+			next_batch
+			guests=$((guests + 1))
+			log=$run_log/$guests
+			mkdir -p -m 1777 "$log/out" || die "cannot write to $run_log"
+			(
+				own_cleanup
+				PINVERBS_OUT=$log/out try_batch "${batch[@]}"
+			) </dev/null >"$log/output" 2>&1 &
+			running[$!]=$log
+			children[$!]=1
+		done
+		progress "trying mutants, ${#left[@]} more to come, $(elapsed "$begin")"
+		wait -n -p pid "${!running[@]}"
+		log=${running[$pid]}
+		unset "running[$pid]" "children[$pid]"
+		[[ -e $log/verdicts ]] || die "no verdict: $(tail -n 1 "$log/output") (logs: $log)"
+		take_verdicts <"$log/verdicts"
+	done
+}
+
+take_verdicts() # of try_mutants
+{
+	local name word key
+	local -a again=()
+
+	while read -r name word; do
+		case $word in
+		alone) alone[$name]=1 again+=("$name") ;;
+		again) again+=("$name") ;;
+		*)
+			verdicts[$name]=$word
+			clear_progress
+			say "$name: $word ($(elapsed "$begin"))"
+			[[ $word != untried* ]] || continue
+			key=$(mutant_key "$name")
+			echo "$word" >"$cache/mutants/$key.new"
+			mv "$cache/mutants/$key.new" "$cache/mutants/$key"
+			;;
+		esac
+	done
+	left=("${again[@]}" "${left[@]}")
 }
 
 mutants_main()
 {
-	local name key verdict survived=0 begin=$SECONDS version p file run_log log
+	local name key p killed=0 begin=$SECONDS version image run_log log
 	local -a chosen=() new=()
+	local -A verdicts=()
 
 	[[ ${1-} != -* ]] || usage_error "unknown option $1"
-	for file in "$mutants"/*.patch; do
-		for p in "${@:-}"; do
-			[[ ${file##*/} != *"$p"* ]] || { chosen+=("$(basename "$file" .patch)") && break; }
-		done
-	done
+	find_mutants
+	mapfile -t chosen < <(
+		for name in "${!mutant_files[@]}"; do
+			for p in "${@:-}"; do
+				[[ $name != *"$p"* ]] || echo "${mutant_files[$name]%/*} $name"
+			done
+		done | sort -u | cut -d ' ' -f 2
+	)
 	((${#chosen[@]})) || die "no mutant matches $*"
 	install_packages test
 	build_programs
@@ -255,17 +296,22 @@ mutants_main()
 	mkdir -p "$cache/mutants"
 	lock mutants "runs mutants"
 	for name in "${chosen[@]}"; do
-		key=$(mutant_key "$mutants/$name.patch") || exit
-		[[ -e $cache/mutants/$key ]] || new+=("$name")
+		key=$(mutant_key "$name") || exit
+		verdicts[$name]=$(cat "$cache/mutants/$key" 2>/dev/null) || new+=("$name")
 	done
-	try_mutants "${new[@]}"
+	if ((${#new[@]})); then
+		build_mutants
+		try_mutants "${new[@]}"
+	fi
 	unlock mutants
 	for name in "${chosen[@]}"; do
-		verdict=$(<"$cache/mutants/$(mutant_key "$mutants/$name.patch")")
-		[[ $verdict == killed ]] || survived=$((survived + 1))
-		echo "$name: $verdict"
+		[[ ${verdicts[$name]} != killed ]] || killed=$((killed + 1))
+		echo "$name: ${verdicts[$name]}"
 	done
+	times >"$run_log/times"
+	cpu_seconds .
 	say "logs: $run_log"
-	echo "$((${#chosen[@]} - survived)) killed, $survived survived"
-	((survived == 0))
+	say "${#new[@]} tried in $(elapsed "$begin"), $REPLY s of CPU"
+	echo "$killed killed, $((${#chosen[@]} - killed)) survived or untried"
+	((killed == ${#chosen[@]}))
 }
