@@ -173,7 +173,8 @@ provider_task() # NAME...
 		return
 	fi
 	guest_defaults
-	flavour=bench image=${images[bench]} limit=1500
+	# programs that poll: one CPU in turn with another would poll to the end of its turn
+	flavour=bench image=${images[bench]} limit=1500 parallel=1
 	for name; do
 		! provider_prepare "$name" || names+=("$name")
 	done

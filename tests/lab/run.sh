@@ -28,8 +28,8 @@ parse_guest_options()
 			shift
 			continue
 			;;
-		--parallel)
-			parallel=1
+		--in-turn)
+			parallel=
 			shift
 			continue
 			;;
@@ -75,6 +75,7 @@ guest_option() # OPTION VALUE
 	--smp) number "$@" 1 8 && smp=$((10#$2)) smp_given=1 ;;
 	--mem) number "$@" 512 65536 && mem=$((10#$2)) mem_given=1 ;;
 	--hosts) number "$@" 1 2 && hosts=$2 ;;
+	--icount | --in-turn) usage_error "$1 takes no value, not '$2'" ;;
 	--pmem) [[ $2 ]] || usage_error "--pmem takes a folder" && pmem=$2 ;;
 	*) usage_error "unknown option $1" ;;
 	esac
@@ -84,7 +85,6 @@ check_guest_options()
 {
 	if [[ $icount ]]; then
 		[[ -z ${smp_given-} || $smp == 1 ]] || usage_error "--icount counts one CPU's instructions: no --smp"
-		[[ -z $parallel ]] || usage_error "--icount counts one CPU's instructions: no --parallel"
 		smp=1
 	fi
 	[[ $flavour != kasan || ${mem_given-} ]] || mem=3072
@@ -128,6 +128,7 @@ run_main()
 
 	FAIL=125
 	guest_defaults
+	parallel=1
 	parse_guest_options "$@"
 	((${#command[@]})) || usage_error "run: no command: ./pinverbs run [options] -- CMD ARG..."
 	check_guest_options
@@ -150,7 +151,7 @@ shell_main()
 
 	FAIL=125
 	guest_defaults
-	limit=0
+	limit=0 parallel=1
 	parse_guest_options "$@"
 	((${#command[@]} == 0)) || usage_error "shell takes no command: use run"
 	[[ -t 0 && -t 1 ]] || die "shell needs a terminal: use ./pinverbs run -- CMD"

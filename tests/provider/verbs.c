@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -547,6 +548,8 @@ static void *poster(void *arg)
 			i++;
 		else if (err != ENOMEM)
 			c->wrong++;
+		else
+			sched_yield();
 	}
 	return NULL;
 }
@@ -562,6 +565,8 @@ static void *poller(void *arg)
 		for (int i = 0; i < n; i++)
 			c->wrong += wc[i].status != IBV_WC_SUCCESS;
 		c->polled += n;
+		if (!n)
+			sched_yield();
 	}
 	return NULL;
 }
