@@ -113,12 +113,13 @@ judge() # KIND TEXT EXPRESSION LIMIT
 
 	got=$(calc "$3")
 	[[ $got ]] || return 0
+	[[ $4 == *.* ]] || got=${got%.000}
 	if awk "BEGIN { exit !($got > $4) }"; then
 		verdict=MISSED
 		missed=$((missed + 1))
 		[[ $1 != gate ]] || gates=$((gates + 1))
 	fi
-	printf '%-8s %-66s %12s %10s  %s\n' "$1" "$2" "${got%.000}" "<= $4" "$verdict"
+	printf '%-8s %-66s %12s %10s  %s\n' "$1" "$2" "$got" "<= $4" "$verdict"
 }
 
 # --- what is printed
@@ -146,9 +147,10 @@ bench_memory_table()
 	local -a cells
 	local format='%-9s  %8s %8s %6s   %8s %8s %6s   %8s %8s %6s   %8s %8s %6s\n'
 
+	[[ $(for kind in "${bench_memory[@]}"; do echo "${value[bench.$kind.reg-4k]-}"; done) ]] || return 0
 	# shellcheck disable=SC2059
 	{
-		printf "$format" "" "reg 4KiB" "" "" "dereg" "" "" "reg/page" "$bench_mib MiB" "" \
+		printf "\n$format" "" "reg 4KiB" "" "" "dereg" "" "" "reg/page" "$bench_mib MiB" "" \
 			"dereg" "" ""
 		printf "$format" memory stock patched more stock patched more stock patched ratio \
 			stock patched ratio
@@ -276,7 +278,6 @@ bench_main()
 	disks
 	bench_run
 	echo "Instructions, Linux $(linux_version) without and with the series, counted by QEMU:"
-	echo
 	bench_memory_table
 	bench_dio_table
 	echo
