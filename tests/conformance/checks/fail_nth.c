@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/uio.h>
 
+#include "failure.h"
 #include "scene.h"
 
 #define NTH_MAX 400
@@ -32,28 +33,6 @@ struct nth_step {
 	long fd, addr, len;
 	struct ibv_mr *mr; /* in the actor */
 };
-
-static long arm(int nth)
-{
-	char text[16];
-	int fd = open("/proc/self/fail-nth", O_RDWR | O_CLOEXEC), n;
-
-	n = snprintf(text, sizeof(text), "%d", nth);
-	if (fd < 0 || write(fd, text, n) != n)
-		return -errno;
-	return fd;
-}
-
-/* What is left of the count; 0: the failure has happened. */
-static int disarm(int fd)
-{
-	char text[16] = "";
-
-	if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || pwrite(fd, "0", 1, 0) != 1)
-		return -1;
-	close(fd);
-	return atoi(text);
-}
 
 static long rereg(const struct nth_step *s)
 {
@@ -139,14 +118,14 @@ static long do_call(struct nth_step *s)
 static long call_with_failure(void *buf, size_t size)
 {
 	struct nth_step *s = buf;
-	long fd = arm(s->nth), ret;
+	long fd = failure_arm(s->nth), ret;
 	int left;
 
 	(void)size;
 	if (fd < 0)
 		return fd;
 	ret = do_call(s);
-	left = disarm((int)fd);
+	left = failure_disarm((int)fd);
 	if (left < 0)
 		return -EPROTO;
 	s->injected = left == 0;
@@ -164,25 +143,6 @@ static long step(struct actor *a, struct nth_step *s, enum nth_call call, int nt
 	s->call = call;
 	s->nth = nth;
 	return actor_call(a, nth ? call_with_failure : call_plainly, s, sizeof(*s));
-}
-
-/* Allocations that may sleep fail too, of any size, and without a trace in the log. */
-static void let_allocations_fail(void)
-{
-	static const char *const settings[][2] = {
-		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
-		{ "/sys/kernel/debug/failslab/verbose", "0" },
-		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
-		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
-	};
-	unsigned int i;
-
-	if (access("/proc/self/fail-nth", W_OK) || access(settings[0][0], W_OK))
-		skip("kernel without FAULT_INJECTION, FAILSLAB and FAIL_PAGE_ALLOC");
-	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-		set_for_check(settings[i][0], settings[i][1]);
 }
 
 static long pinned_pages(void)

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Injected failures. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "failure.h"
+
+void let_allocations_fail(void)
+{
+	static const char *const settings[][2] = {
+		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/failslab/verbose", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
+	};
+	unsigned int i;
+
+	if (access("/proc/self/fail-nth", W_OK) || access(settings[0][0], W_OK))
+		skip("kernel without FAULT_INJECTION, FAILSLAB and FAIL_PAGE_ALLOC");
+	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		set_for_check(settings[i][0], settings[i][1]);
+}
+
+int failure_arm(int nth)
+{
+	char text[16];
+	int fd = open("/proc/self/fail-nth", O_RDWR | O_CLOEXEC), n;
+
+	n = snprintf(text, sizeof(text), "%d", nth);
+	if (fd < 0 || write(fd, text, n) != n)
+		return -errno;
+	return fd;
+}
+
+int failure_disarm(int fd)
+{
+	char text[16] = "";
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || pwrite(fd, "0", 1, 0) != 1)
+		return -1;
+	close(fd);
+	return atoi(text);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Memory allocations of the calling task that fail. */
+#ifndef PINV_TEST_FAILURE_H
+#define PINV_TEST_FAILURE_H
+
+/*
+ * For the rest of the check allocations that may sleep can fail too, of any size, and without a trace
+ * in the log.  Skips the check on a kernel that cannot.
+ */
+void let_allocations_fail(void);
+
+/* The nth one from now on fails.  Gives what failure_disarm() wants, or -errno. */
+int failure_arm(int nth);
+/* What is left of the count, -1 if unknown; 0: the failure has happened. */
+int failure_disarm(int fd);
+
+#endif
