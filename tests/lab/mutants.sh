@@ -108,8 +108,9 @@ tests_of() # NAME; sets tests
 	((${#tests[@]})) || die "$file names no test that must notice (Noticed-by:)"
 }
 
-# The script that runs tests.  Where a program does not know the first part of a test's name, its
-# results get it.
+# The script that runs tests.  A litmus test gets no more time than a check: none that is named takes a
+# quarter of it, and mutants make many wait.  Where a program does not know the first part of a test's
+# name, its results get it.
 tests_script() # TEST...
 {
 	local programs=$top/build/tests test kind
@@ -122,7 +123,7 @@ tests_script() # TEST...
 	done
 	for kind in "${!of[@]}"; do
 		case $kind in
-		litmus) echo "$programs/litmus/litmus${of[litmus]}" ;;
+		litmus) echo "$programs/litmus/litmus --limit 40${of[litmus]}" ;;
 		dio) echo "DIO_FS=xfs $top/tests/dio/inside $programs/dio${of[dio]} | sed 's/ - / - dio./'" ;;
 		*) echo "$programs/conformance/conformance --dir /mnt/$kind${of[$kind]} | sed 's/ - / - $kind./'" ;;
 		esac

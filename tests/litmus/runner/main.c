@@ -20,8 +20,9 @@
 #include "report.h"
 #include "verbs.h"
 
-#define LIMIT_MS 120000
-#define ALL_MAX  400
+#define ALL_MAX 400
+
+static int limit_ms = 120000; /* of a test */
 
 static struct litmus *all[ALL_MAX + 1];
 static unsigned int nr_all;
@@ -151,7 +152,7 @@ static void run_current(void)
 	snprintf(dir, sizeof(dir), "litmus-%s", name);
 	if (run.litmus->power_cut)
 		check.dir = dir;
-	check_run(&check, dirs[run.fs], LIMIT_MS, &out);
+	check_run(&check, dirs[run.fs], limit_ms, &out);
 	report_test(run.litmus, run.fs, &out, now_ms() - start);
 	CU_TEST(out.verdict == PASSED || out.verdict == SKIPPED);
 }
@@ -224,7 +225,7 @@ static void list_tests(char *const *patterns)
 static void usage(FILE *out)
 {
 	fprintf(out,
-		"usage: litmus [--dir DIR]... [--trace] [--junit FILE] "
+		"usage: litmus [--dir DIR]... [--trace] [--limit S] [--junit FILE] "
 		"[PATTERN|FILE.litmus...]\n"
 		"       litmus --after-cut TEST...    the steps behind the power cut, in "
 		"the next "
@@ -239,8 +240,10 @@ static void usage(FILE *out)
 		"FILE\n"
 		"  DIR      directory on a file system mounted dax=always\n"
 		"           (default /mnt/xfs and /mnt/ext4)\n"
+		"  --limit  seconds that a test may take (default %d)\n"
 		"  PATTERN  a rule, a tag, a test's name, part of it, or a shell "
-		"pattern\n");
+		"pattern\n",
+		limit_ms / 1000);
 }
 
 static bool add_dir(const char *dir)
@@ -331,6 +334,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "dir", required_argument, NULL, 'd' },
 		{ "junit", required_argument, NULL, 'j' },
+		{ "limit", required_argument, NULL, 's' },
 		{ "trace", no_argument, NULL, 'T' },
 		{ "list", no_argument, NULL, LIST },
 		{ "explain", no_argument, NULL, EXPLAIN },
@@ -356,6 +360,8 @@ int main(int argc, char **argv)
 			any_dir = true;
 		} else if (opt == 'j') {
 			junit = optarg;
+		} else if (opt == 's') {
+			limit_ms = atoi(optarg) * 1000;
 		} else if (opt == 'T') {
 			run.trace = true;
 		} else if (opt == AFTER_CUT) {
