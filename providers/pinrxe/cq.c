@@ -116,19 +116,28 @@ struct ibv_cq_ex *pinrxe_create_cq_ex(struct ibv_context *context,
  */
 struct retired {
 	struct retired *next;
+	size_t size; /* what is mapped: a page, unless munmap() had no memory */
 };
 
 static void retire_ring(struct pinrxe_cq *cq, const struct pinrxe_ring *old)
 {
 	struct retired *page = (void *)old->buf;
-	size_t length = sysconf(_SC_PAGESIZE);
+	size_t length = sysconf(_SC_PAGESIZE), size = old->size;
+	unsigned char there;
 
-	if (old->size > length)
-		munmap((uint8_t *)page + length, old->size - length);
-	/* should it fail, the kernel's page, which it uses no more, serves as well */
-	mmap(page, length, PROT_READ | PROT_WRITE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (size > length && !munmap((uint8_t *)page + length, size - length))
+		size = length;
+	/*
+	 * Should it fail, the kernel's page, which it uses no more, serves as well. But a kernel
+	 * that has no memory in the middle of this leaves nothing there.
+	 */
+	while (mmap(page, length, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+		if (!mincore(page, length, &there))
+			break;
+	}
 	page->next = cq->retired;
+	page->size = size;
 	cq->retired = page;
 }
 
@@ -138,7 +147,7 @@ static void free_retired(struct retired *page)
 
 	for (; page; page = next) {
 		next = page->next;
-		munmap(page, sysconf(_SC_PAGESIZE));
+		munmap(page, page->size);
 	}
 }
 

@@ -434,6 +434,7 @@ programs_task() # TASK FLAVOUR PROGRAM.FS...
 		word=$(sed -n "s/ $name\$//p" "$PINVERBS_OUT/status" 2>/dev/null)
 		case $word in
 		ok) pass "guest.$name" ;;
+		skip) skip "guest.$name" "$(tail -n 1 "$PINVERBS_OUT/$name")" ;;
 		fail) tail -n 30 "$PINVERBS_OUT/$name" | fail "guest.$name" ;;
 		*) { echo "did not run" && tail -n 5 "$log/stderr"; } | fail "guest.$name" ;;
 		esac
