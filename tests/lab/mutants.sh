@@ -130,7 +130,7 @@ tests_script() # TEST...
 	done
 }
 
-# What a guest does for mutants, one after the other.
+# What a guest does for mutants, one after the other, until the kernel complains: it may be damaged.
 batch_script() # NAME...
 {
 	local name number
@@ -146,6 +146,7 @@ batch_script() # NAME...
 		tests_script "${tests[@]}"
 		echo "echo 0 >$mutant_switch"
 		echo "echo '# end $name'"
+		echo "! dmesg | grep -qE '$dirty_pattern' || exit 0"
 	done
 }
 
@@ -167,7 +168,7 @@ passed_in() # without|with NAME; of tests
 try_batch() # NAME...; of log, run_log, image
 {
 	guest_defaults
-	flavour=mutant limit=$((300 + 60 * $#))
+	flavour=mutant limit=$((300 + 60 * $#)) kernel_args="softlockup_panic=1 watchdog_thresh=30"
 	batch_script "$@" >"$log/script"
 	if [[ ${mutant_files[$1]} == */direct-io/* ]]; then
 		DIO_SERVER=yes boot "$top/tests/dio/with-nfs" "$top/build/tests/dio" bash "$log/script"
