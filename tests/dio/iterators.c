@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * The iterator matrix: each kind of iterator that a process can bring about, read and write, on each
- * kind of file.  Each row does one transfer of 64 KiB and says what was pinned and unpinned, whether
+ * The iterator matrix: each kind of iterator that the kernel has, read and write, on each kind of
+ * file.  Each row does one transfer of 64 KiB and says what was pinned and unpinned, whether
  * the content is right, and the references of a page of the user's before and after; the table goes
  * to iterators.FS in $DIO_RESULTS.
  *
@@ -9,67 +9,29 @@
  *	iovec	preadv(), pwritev() of four segments
  *	bvec	splice() from and to a pipe, whose pages are the kernel's
  *	bvec*	a registered io_uring buffer: pinned when it was registered, and no more by I/O
+ *	kvec	the kernel's own memory: kexec_file_load() reads into it, a 9p client writes from it
  *
- * kvec, xarray, folio queue and discard do not reach direct I/O from user space here; KUnit's
- * iov_iter suite, which the kernel of flavour test has, covers their extraction.
+ * folioq and xarray reach direct I/O through a cache of network files only, see iterators_cache.c;
+ * discard does not.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "fuse.h"
+#include "iterators.h"
+#include "kvec.h"
 #include "loop.h"
 #include "nfs.h"
 #include "ring.h"
 
-#define LEN   KiB(64)
-#define PAGES ((long)(LEN / PAGE))
+#define LEN   ROW_LEN
+#define PAGES ROW_PAGES
 
-enum iterator {
-	ITER_UBUF,
-	ITER_IOVEC,
-	ITER_BVEC,
-	ITER_FIXED,
-	ITERATORS
-};
-
-static const char *const iterator_name[] = { "ubuf", "iovec", "bvec", "bvec*" };
-
-struct row {
-	const char *target;
-	enum iterator iterator;
-	bool write;
-	long acquired, released, before, after;
-	bool content;
-};
-
-static FILE *table;
 static struct pins start; /* before there was anything that pins */
-
-static void open_table(void)
-{
-	const char *out = getenv("DIO_RESULTS");
-	char path[300];
-
-	snprintf(path, sizeof(path), "%s/iterators.%s", out ? out : "/tmp",
-		 fs_name(check_dir()));
-	table = fopen(path, "ae");
-	if (!table)
-		broken("%s: %s", path, errno_name(errno));
-	setlinebuf(table);
-}
-
-static void put_row(const struct row *r)
-{
-	if (!table)
-		open_table();
-	fprintf(table, "%-8s %-6s %-5s %8ld %8ld  %-8s %4ld %4ld\n", r->target,
-		iterator_name[r->iterator], r->write ? "write" : "read", r->acquired,
-		r->released, r->content ? "right" : "WRONG", r->before, r->after);
-}
 
 /* ---- one transfer at position 0 ---- */
 
@@ -107,50 +69,101 @@ static long by_pipe(int fd, unsigned char *at, bool writing)
 	return (long)LEN;
 }
 
-static long transfer(enum iterator iterator, struct ring *ring, int fd, unsigned char *at,
-		     bool write)
+/* What the rows of one file share. */
+struct bed {
+	int fd;
+	struct ring ring;
+	unsigned char *at;
+	bool more; /* others pin too, like FUSE's device */
+};
+
+/* Nobody may have a kernel open for writing. */
+static long by_kernel(struct bed *b, bool write)
 {
-	switch (iterator) {
+	char path[32];
+	long err;
+	int fd;
+
+	if (write)
+		return kvec_write(b->fd, b->at, LEN);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", b->fd);
+	fd = open_file(path, O_RDONLY | O_DIRECT);
+	close(b->fd);
+	b->fd = fd;
+	err = kvec_read(fd);
+	return err ? err : (long)LEN;
+}
+
+static long transfer(struct bed *b, const struct row *r)
+{
+	switch (r->iterator) {
 	case ITER_UBUF:
-		return result(write ? pwrite(fd, at, LEN, 0) : pread(fd, at, LEN, 0));
+		return result(r->write ? pwrite(b->fd, b->at, LEN, 0)
+				       : pread(b->fd, b->at, LEN, 0));
 	case ITER_IOVEC:
-		return by_vector(fd, at, write);
+		return by_vector(b->fd, b->at, r->write);
 	case ITER_BVEC:
-		return by_pipe(fd, at, write);
+		return by_pipe(b->fd, b->at, r->write);
+	case ITER_KVEC:
+		return by_kernel(b, r->write);
 	default:
-		return ring_do(ring, write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED,
-			       fd, at, LEN, 0);
+		return ring_do(&b->ring,
+			       r->write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED,
+			       b->fd, b->at, LEN, 0);
 	}
 }
 
+/* A read has to find this in the file, a write to put it there. */
+static void prepare(const struct bed *b, const struct row *r, uint64_t seed)
+{
+	pattern_fill(b->at, LEN, seed, 0);
+	if (r->write)
+		return;
+	if (r->iterator == ITER_KVEC)
+		kernel_image(b->at, LEN);
+	require(0, write_at(b->fd, b->at, LEN, 0));
+	memset(b->at, 0, LEN);
+}
+
+static bool content_right(const struct bed *b, const struct row *r, uint64_t seed)
+{
+	size_t header = 0;
+
+	/* the kernel keeps what it reads; that it takes the file for a kernel has to do */
+	if (r->iterator == ITER_KVEC && !r->write)
+		return true;
+	if (r->write) {
+		memset(b->at, 0, LEN);
+		require(0, read_at(b->fd, b->at, LEN, 0));
+	}
+	if (r->iterator == ITER_KVEC) {
+		if (!kvec_header_matches(b->at, LEN))
+			return false;
+		header = KVEC_HEADER;
+	}
+	return pattern_matches(b->at + header, LEN - header, seed, header);
+}
+
 /*
- * Pins of one transfer: want where only the file's own direct I/O pins.  Where more do, like
- * FUSE's device, at least so many, and all of them are released.
+ * Pins of one transfer: want where only the file's own direct I/O pins.  Where more do at least so
+ * many, and all of them are released.
  */
-static void one_row(struct row *r, int fd, struct ring *ring, unsigned char *at,
-		    long want, bool more)
+static void one_row(struct bed *b, struct row *r, long want)
 {
 	static uint64_t seed = 10;
-	struct pins before;
-	struct pins now;
+	struct pins before, now;
 	uint64_t pfn;
 	long n;
 
-	pattern_fill(at, LEN, ++seed, 0);
-	/* a read has to find this in the file, a write to put it there */
-	if (!r->write) {
-		require(0, write_at(fd, at, LEN, 0));
-		memset(at, 0, LEN);
-	}
-	pfn = pfn_of(at);
+	prepare(b, r, ++seed);
+	pfn = pfn_of(b->at);
 	await_outstanding(start, r->iterator == ITER_FIXED ? PAGES : 0);
 	before = pins_now();
 	r->before = page_counts(pfn).references;
-	n = transfer(r->iterator, ring, fd, at, r->write);
-	expect_true(n == (long)LEN, "%s, %s, %s: %s", r->target,
-		    iterator_name[r->iterator], r->write ? "write" : "read",
+	n = transfer(b, r);
+	expect_true(n == (long)LEN, "%s: %s", row_name(r),
 		    errno_name(n < 0 ? (int)-n : ENODATA));
-	if (more)
+	if (b->more)
 		expect_balance(before, want);
 	else
 		expect_pinned(before, want);
@@ -158,36 +171,71 @@ static void one_row(struct row *r, int fd, struct ring *ring, unsigned char *at,
 	r->acquired = now.acquired - before.acquired;
 	r->released = now.released - before.released;
 	r->after = page_counts(pfn).references;
-	if (r->write) {
-		memset(at, 0, LEN);
-		require(0, read_at(fd, at, LEN, 0));
-	}
-	r->content = pattern_matches(at, LEN, seed, 0);
-	expect_true(r->content, "%s, %s, %s: other content", r->target,
-		    iterator_name[r->iterator], r->write ? "write" : "read");
+	r->content = n == (long)LEN && content_right(b, r, seed);
+	expect_true(r->content, "%s: other content", row_name(r));
 	expect_value(r->before, r->after);
-	put_row(r);
+}
+
+/* Iterators that no file of this kind gets, or only those beside it. */
+static void rows_of_others(const struct row *of, bool cached)
+{
+	struct row r = *of;
+
+	for (r.iterator = ITER_FOLIOQ; r.iterator < ITERATORS; r.iterator++) {
+		for (int write = 0; write <= 1; write++) {
+			r.write = write;
+			if (r.iterator == ITER_DISCARD)
+				row_none(&r, "nobody");
+			else if (!cached)
+				row_none(&r, "no-cache");
+		}
+	}
+}
+
+/* The last, for after them the file cannot be written to any more. */
+static void kvec_rows(struct bed *b, struct row r)
+{
+	struct row written;
+	struct stat st;
+
+	if (fstat(b->fd, &st))
+		broken("fstat: %s", errno_name(errno));
+	r.iterator = ITER_KVEC;
+	r.write = true;
+	one_row(b, &r, 0);
+	written = r;
+	r.write = false;
+	if (S_ISREG(st.st_mode)) {
+		require(0, result(ftruncate(b->fd, LEN)));
+		one_row(b, &r, 0);
+		row_put(&r);
+	} else {
+		row_none(&r, "no-file");
+	}
+	row_put(&written);
 }
 
 static void rows(const char *target, int fd, bool more)
 {
-	unsigned char *at = memory_new(MEMORY_SMALL, LEN);
-	struct ring ring = ring_new();
+	struct bed b = { fd, ring_new(), memory_new(MEMORY_SMALL, LEN), more };
 	struct row r = { .target = target };
 	int i;
 
 	settle_references();
-	for (i = 0; i < 2 * ITERATORS; i++) {
+	for (i = 0; i < 2 * (ITER_FIXED + 1); i++) {
 		bool fixed = i / 2 == ITER_FIXED;
 
 		r.iterator = (enum iterator)(i / 2);
 		r.write = i % 2;
 		if (fixed)
-			require(0, ring_register(&ring, at, LEN));
-		one_row(&r, fd, &ring, at, r.iterator <= ITER_IOVEC ? PAGES : 0, more);
+			require(0, ring_register(&b.ring, b.at, LEN));
+		one_row(&b, &r, r.iterator <= ITER_IOVEC ? PAGES : 0);
+		row_put(&r);
 		if (fixed)
-			require(0, ring_unregister(&ring));
+			require(0, ring_unregister(&b.ring));
 	}
+	kvec_rows(&b, r);
+	rows_of_others(&r, !strcmp(target, fs_name(check_dir())));
 }
 
 /* ---- the kinds of file ---- */

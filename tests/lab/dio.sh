@@ -69,7 +69,7 @@ iterator_table()
 	for file in "$PINVERBS_OUT"/iterators.*; do
 		[[ -e $file ]] || continue
 		echo "    direct I/O by iterator, beside ${file##*.}:"
-		printf '    %-8s %-6s %-5s %8s %8s  %-8s %s\n' file from "" pinned unpinned content references
+		printf '    %-8s %-7s %-5s %8s %8s  %-8s %s\n' file from "" pinned unpinned content references
 		sed 's/^/    /' "$file"
 	done
 }
