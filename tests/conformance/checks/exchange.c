@@ -223,6 +223,27 @@ CHECK(l3_commit_range_waits, "L3,T1", STOCK_FAIL)
 	exchange_waits(false, true);
 }
 
+/* The kernel takes the files in the order of their addresses: neither may be forgotten. */
+CHECK(l3_exchange_range_recalls_leases_on_both_files, "L3,T1", STOCK_FAIL)
+{
+	struct own_mount m = need_exchange();
+	struct scene s = scene_cooperative();
+	struct scene other = { .holder = actor_start("other"), .size = SCENE_SIZE };
+	struct actor *b = actor_start("breaker");
+
+	other.path = make_file("other", other.size);
+	other.fd = must(a_open(other.holder, other.path, O_RDWR));
+	must(a_block_signal(other.holder, SIGIO));
+	must(a_setlease(other.holder, other.fd, F_LAYOUT));
+	exchange_begin(b, s.path, other.path, false);
+	expect_recalled(&s);
+	expect_recalled(&other);
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	must(a_setlease(other.holder, other.fd, F_LAYOUT | F_UNLCK));
+	expect(0, exchange_end(b));
+	exchange_no_more(&m, DONE_WITH(s.holder, other.holder, b));
+}
+
 /* What the file was when the caller began must be what it is after the wait. */
 CHECK(l3_commit_range_after_a_change, "L3,T1", STOCK_FAIL)
 {
