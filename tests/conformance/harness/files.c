@@ -249,16 +249,16 @@ const char *file_difference(const char *path, const struct file_state *before)
 	struct file_state now;
 
 	file_state(path, &now);
-	return before->st.st_ino != now.st.st_ino			? "identity"
-	       : before->st.st_size != now.st.st_size			? "size"
-	       : before->st.st_mode != now.st.st_mode			? "mode"
-	       : before->st.st_uid != now.st.st_uid			? "owner"
-	       : before->content != now.content				? "content"
-	       : before->extents != now.extents				? "block map"
-	       : !same_time(&before->st.st_mtim, &now.st.st_mtim)	? "mtime"
-	       : !same_time(&before->st.st_ctim, &now.st.st_ctim)	? "ctime"
-	       : before->capability != now.capability			? "security.capability"
-									: NULL;
+	return before->st.st_ino != now.st.st_ino                 ? "identity"
+	       : before->st.st_size != now.st.st_size             ? "size"
+	       : before->st.st_mode != now.st.st_mode             ? "mode"
+	       : before->st.st_uid != now.st.st_uid               ? "owner"
+	       : before->content != now.content                   ? "content"
+	       : before->extents != now.extents                   ? "block map"
+	       : !same_time(&before->st.st_mtim, &now.st.st_mtim) ? "mtime"
+	       : !same_time(&before->st.st_ctim, &now.st.st_ctim) ? "ctime"
+	       : before->capability != now.capability             ? "security.capability"
+								  : NULL;
 }
 
 void expect_unchanged(const char *path, const struct file_state *before,
@@ -311,6 +311,16 @@ int file_write(const char *path, const char *text)
 	if (fd >= 0)
 		close(fd);
 	return ret;
+}
+
+int file_empty(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)

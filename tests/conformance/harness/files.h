@@ -73,6 +73,8 @@ long file_shared_extents(const char *path);
 /* Whole small file as a string; length or -errno. */
 ssize_t file_read(const char *path, char *buf, size_t len);
 int file_write(const char *path, const char *text);
+/* Truncates it; a trace is emptied by that, and not by writing to it. */
+int file_empty(const char *path);
 
 int file_remove_tree(const char *path);
 
