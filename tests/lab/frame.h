@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
-#define FRAME_MAX	32768
+#define FRAME_MAX 32768
 
 struct frame {
 	uint32_t type;
@@ -22,17 +22,17 @@ struct frame {
 
 enum {
 	/* guest to host */
-	FRAME_STARTED	= 'S',	/* the command begins */
-	FRAME_OUT	= 'O',	/* bytes of its stdout */
-	FRAME_ERR	= 'E',	/* bytes of its stderr */
-	FRAME_ALIVE	= 'A',	/* heartbeat */
-	FRAME_EXIT	= 'X',	/* uint32_t: exit status, or 128 + signal */
+	FRAME_STARTED = 'S', /* the command begins */
+	FRAME_OUT = 'O',     /* bytes of its stdout */
+	FRAME_ERR = 'E',     /* bytes of its stderr */
+	FRAME_ALIVE = 'A',   /* heartbeat */
+	FRAME_EXIT = 'X',    /* uint32_t: exit status, or 128 + signal */
 	/* host to guest */
-	FRAME_IN	= 'i',	/* bytes of its stdin */
-	FRAME_IN_EOF	= 'e',	/* end of its stdin */
-	FRAME_WINSIZE	= 'w',	/* two uint16_t: rows, columns */
-	FRAME_DUMP	= 'd',	/* write the stacks of blocked tasks to the kernel log */
-	FRAME_QUIT	= 'q',	/* all guests have their status: shut down */
+	FRAME_IN = 'i',      /* bytes of its stdin */
+	FRAME_IN_EOF = 'e',  /* end of its stdin */
+	FRAME_WINSIZE = 'w', /* two uint16_t: rows, columns */
+	FRAME_DUMP = 'd',    /* write the stacks of blocked tasks to the kernel log */
+	FRAME_QUIT = 'q',    /* all guests have their status: shut down */
 };
 
 #endif

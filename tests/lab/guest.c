@@ -24,20 +24,20 @@
 
 #include "frame.h"
 
-#define HEARTBEAT_MS	2000
-#define DRAIN_MS	5000
+#define HEARTBEAT_MS 2000
+#define DRAIN_MS     5000
 
 struct job {
 	int port;
-	int in, out, err;		/* -1 when closed; with a terminal in == out */
+	int in, out, err; /* -1 when closed; with a terminal in == out */
 	bool tty;
 	pid_t pid;
 	bool exited;
 	bool quit;
 	uint32_t status;
-	char queue[FRAME_MAX];		/* stdin that the command has not taken yet */
+	char queue[FRAME_MAX]; /* stdin that the command has not taken yet */
 	size_t queued;
-	bool in_eof;			/* close stdin once the queue is empty */
+	bool in_eof; /* close stdin once the queue is empty */
 	char rx[sizeof(struct frame) + FRAME_MAX];
 	size_t rx_len;
 };
@@ -173,7 +173,7 @@ static void run_command(const char *dir, char **env, char **args)
 /* What udev would make, and shells and programs rely on. */
 static void standard_links(void)
 {
-	static const char * const links[][2] = {
+	static const char *const links[][2] = {
 		{ "/proc/self/fd", "/dev/fd" },
 		{ "fd/0", "/dev/stdin" },
 		{ "fd/1", "/dev/stdout" },
@@ -316,7 +316,7 @@ static void receive(struct job *job)
 		want += head.len;
 	n = read(job->port, job->rx + job->rx_len, want - job->rx_len);
 	if (n == 0)
-		exit(1);	/* the host is gone */
+		exit(1); /* the host is gone */
 	if (n < 0) {
 		if (errno == EINTR || errno == EAGAIN)
 			return;
@@ -360,7 +360,8 @@ static void reap(struct job *job)
 		if (pid != job->pid)
 			continue;
 		job->exited = true;
-		job->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+		job->status =
+			WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 		/* all but init and this process */
 		kill(-1, SIGKILL);
 	}

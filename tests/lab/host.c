@@ -36,20 +36,26 @@
 
 #include "frame.h"
 
-#define MAX_GUESTS	2
-#define SILENCE_S	120	/* heartbeats come every 2 s; an emulated guest may be slow */
-#define DUMP_S		3	/* for the stacks of a command that is out of time */
-#define SHUTDOWN_S	30
-#define PARTNER_S	15	/* the other guest's, after one failed */
-#define ESCAPE		0x1d	/* Ctrl-] */
+#define MAX_GUESTS 2
+#define SILENCE_S  120 /* heartbeats come every 2 s; an emulated guest may be slow */
+#define DUMP_S     3   /* for the stacks of a command that is out of time */
+#define SHUTDOWN_S 30
+#define PARTNER_S  15   /* the other guest's, after one failed */
+#define ESCAPE     0x1d /* Ctrl-] */
 
-enum state { BOOTING, RUNNING, DUMPING, FINISHED, GONE };
+enum state {
+	BOOTING,
+	RUNNING,
+	DUMPING,
+	FINISHED,
+	GONE
+};
 
 struct guest {
 	pid_t pid;
 	int sock;
 	enum state state;
-	int64_t deadline;		/* of the command, or of the present state */
+	int64_t deadline; /* of the command, or of the present state */
 	int64_t heard;
 	char result[32];
 	uint32_t status;
@@ -57,18 +63,18 @@ struct guest {
 	size_t rx_len;
 	char tx[sizeof(struct frame) + FRAME_MAX];
 	size_t tx_len;
-	char line[2][FRAME_MAX];	/* with two guests: unfinished lines of stdout, stderr */
+	char line[2][FRAME_MAX]; /* with two guests: unfinished lines of stdout, stderr */
 	size_t line_len[2];
 };
 
 static struct guest guests[MAX_GUESTS];
 static int nr_guests;
 static int boot_s = 180, limit_s;
-static bool tty;			/* -T: stdin is a terminal, the guest gets it raw */
+static bool tty; /* -T: stdin is a terminal, the guest gets it raw */
 static const char *log_path = "/dev/null";
 static struct termios saved_termios;
 static int sigfd;
-static int stopped_by;		/* signal, or SIGPIPE when stdout or stderr is closed */
+static int stopped_by; /* signal, or SIGPIPE when stdout or stderr is closed */
 static bool in_open = true;
 
 static int64_t now_ms(void)
@@ -150,7 +156,7 @@ static void start_guest(struct guest *g, int net, char **args)
 		setsid();
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		hand_over((int []){ sv[1], net });
+		hand_over((int[]){ sv[1], net });
 		/* stdin, stdout and stderr are not QEMU's */
 		redirect(0, "/dev/null", O_RDONLY);
 		redirect(1, log_path, O_WRONLY | O_CREAT | O_APPEND);
@@ -178,7 +184,7 @@ static void queue(struct guest *g, uint32_t type, const void *data, size_t len)
 	struct frame head = { type, len };
 
 	if (g->tx_len + sizeof(head) + len > sizeof(g->tx))
-		return;		/* a guest that does not even take control frames: hung */
+		return; /* a guest that does not even take control frames: hung */
 	append(g->tx, &g->tx_len, &head, sizeof(head));
 	append(g->tx, &g->tx_len, data, len);
 }
@@ -454,7 +460,8 @@ static void loop(void)
 
 			if (g->sock >= 0 && p[2 + i].revents & POLLOUT)
 				transmit(g);
-			if (g->sock >= 0 && p[2 + i].revents & (POLLIN | POLLHUP | POLLERR))
+			if (g->sock >= 0 &&
+			    p[2 + i].revents & (POLLIN | POLLHUP | POLLERR))
 				receive(g);
 			check_time(g);
 		}
@@ -526,7 +533,8 @@ int main(int argc, char **argv)
 	}
 	result = argv[optind++];
 	if (optind >= argc || strcmp(argv[optind], "--"))
-		errx(2, "usage: lab-host [-b S] [-t S] [-T] [-l LOG] RESULT -- QEMU ARG… [-- …]");
+		errx(2, "usage: lab-host [-b S] [-t S] [-T] [-l LOG] RESULT -- QEMU ARG… "
+			"[-- …]");
 	watch_signals();
 	for (int i = optind; i < argc; i++) {
 		if (strcmp(argv[i], "--"))

@@ -63,9 +63,11 @@ static const struct {
 	{ "A: C = fork -> ok\npower-cut\nC: exit -> ok",
 	  "9: C was lost in the power cut of line 8" },
 	{ "power-cut\npower-cut", "8: the power is cut once" },
-	{ "A: fd = open f rdwr -> ok\npower-cut\nA: fd = open f rdwr -> ok\nA: close fd -> ok",
+	{ "A: fd = open f rdwr -> ok\npower-cut\nA: fd = open f rdwr -> ok\nA: close fd "
+	  "-> ok",
 	  "1: a test with a power-cut has the tag power-cut" },
-	{ "tags power-cut\nA: truncate f 0 -> ok", "1: a test with a power-cut has the tag" },
+	{ "tags power-cut\nA: truncate f 0 -> ok",
+	  "1: a test with a power-cut has the tag" },
 	{ "tags power-cut\nA: truncate f 0 -> ok\npower-cut\nA: truncate f 0 -> ok", "" },
 	{ "eventually 2 A: truncate f 0 -> ok", "7: a time from 1s to 10s" },
 	{ "eventually 2s A: truncate f 0 -> ok", "" },

@@ -78,7 +78,8 @@ void v_flood_begin(struct actor *a, int ctx, const struct mr *mr, uint64_t seed)
 long v_flood_end(struct actor *a);
 
 /* The word of the peer's mr at off before the atomic addition. */
-long v_fetch_add(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t add);
+long v_fetch_add(struct actor *a, int ctx, const struct mr *mr, uint64_t off,
+		 uint64_t add);
 
 /* A message of len bytes of content into the buffer that the peer has posted. */
 long v_post_recv(struct actor *a, int ctx, const struct mr *mr);
@@ -89,8 +90,8 @@ long v_received(struct actor *a, int ctx);
  * Traffic in the background: rounds of writes with changing content, the first done when the start
  * returns.  The end does one more round with the content of seed, reads it back and compares.
  */
-long v_flow_start(struct actor *a, int ctx, const struct mr *mr, uint64_t off, uint64_t len,
-		  uint64_t seed);
+long v_flow_start(struct actor *a, int ctx, const struct mr *mr, uint64_t off,
+		  uint64_t len, uint64_t seed);
 long v_flow_end(struct actor *a);
 
 #endif
