@@ -175,10 +175,10 @@ try_batch() # NAME...; of log, run_log, image
 	else
 		boot bash "$log/script"
 	fi >"$log/tap" 2>"$log/stderr"
-	judge "$@" >"$log/verdicts.new" && mv "$log/verdicts.new" "$log/verdicts"
+	batch_verdicts "$@" >"$log/verdicts.new" && mv "$log/verdicts.new" "$log/verdicts"
 }
 
-judge() # NAME...; of try_mutants and try_batch
+batch_verdicts() # NAME...; of try_mutants and try_batch
 {
 	local name survivors word
 	local -a tests
