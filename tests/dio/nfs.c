@@ -132,7 +132,7 @@ NFS4_CHECK(unaligned_vector, "D1", STOCK_FAIL)
 		    "the server has other data");
 }
 
-/* Requests that end within a page: it belongs to two, and is pinned for each. */
+/* What is pinned at a time ends within a page: it is pinned for what comes before and after. */
 NFS4_CHECK(unaligned_requests, "D1", STOCK_FAIL)
 {
 	const char *on_server = make_file("file", KiB(320));
@@ -154,6 +154,34 @@ NFS4_CHECK(unaligned_requests, "D1", STOCK_FAIL)
 	expect_true(file_has_pattern(on_server, 0, 333, FILE_SEED) &&
 			    file_has_pattern(on_server, 333, len, NEW_SEED) &&
 			    file_has_pattern(on_server, 333 + len, 4096, FILE_SEED),
+		    "the server has other data");
+}
+
+/*
+ * What the server takes at a time ends within a page that was pinned as one: its request is split,
+ * and each part has a pin.
+ */
+NFS4_CHECK(split_requests, "D1", STOCK_FAIL)
+{
+	const char *on_server = make_file("file", KiB(320));
+	unsigned char *at = memory_new(MEMORY_SMALL, KiB(320)) + 100;
+	/* the second segment is pinned by whole pages, 100 bytes after what is taken at a time */
+	struct iovec iov[2] = { { at, 2 * PAGE - 100 }, { at + 2 * PAGE - 100, 300000 } };
+	const size_t len = iov[0].iov_len + iov[1].iov_len;
+	struct pins before;
+	int fd;
+
+	nfs_mount_at(version, check_dir(), ",rsize=131072,wsize=131072");
+	fd = open_file(nfs_path("file"), O_RDWR | O_DIRECT);
+	before = pins_now();
+	expect_value((long)len, result(preadv(fd, iov, 2, 777)));
+	expect_pinned(before, pages_of(at, len) + 2);
+	expect_true(pattern_matches(at, len, FILE_SEED, 777), "read other data");
+	pattern_fill(at, len, NEW_SEED, 333);
+	before = pins_now();
+	expect_value((long)len, result(pwritev(fd, iov, 2, 333)));
+	expect_pinned(before, pages_of(at, len) + 2);
+	expect_true(file_has_pattern(on_server, 333, len, NEW_SEED),
 		    "the server has other data");
 }
 
