@@ -229,13 +229,9 @@ static long write_direct(void *buf, size_t size)
 	return n == (ssize_t)PAGE ? 0 : n < 0 ? -errno : -EIO;
 }
 
-CHECK(d1_direct_write_from_a_shared_page, "D1,T4", STOCK_FAIL)
+static struct scene shared_with(struct actor *other, const char *clone)
 {
 	struct scene s = scene_open();
-	const char *clone = in_dir("clone");
-	struct actor *other = actor_start("other");
-	struct pollfd answer = { .fd = s.holder->sock, .events = POLLIN };
-	struct write_step w = { 0 };
 	long from, to;
 
 	if (access("/mnt/xfs-plain", F_OK))
@@ -244,14 +240,46 @@ CHECK(d1_direct_write_from_a_shared_page, "D1,T4", STOCK_FAIL)
 	to = must(a_open(other, clone, O_RDWR | O_CREAT));
 	if (a_ioctl_fd(other, to, 0x40049409 /* FICLONE */, from))
 		skip("%s cannot share blocks", fs_name(s.path));
+	must(a_close(other, to));
 	s.addr = must(a_mmap(s.holder, 0, s.size, PROT_READ, MAP_SHARED, s.fd, 0));
 	expect(0, a_mem_check(s.holder, (uint64_t)s.addr, PAGE, FILE_SEED, 0));
-	w.addr = (uint64_t)s.addr;
+	return s;
+}
+
+/* A kernel that takes the page for an anonymous one tries for ever. */
+static void expect_direct_write(const struct scene *s)
+{
+	struct pollfd answer = { .fd = s->holder->sock, .events = POLLIN };
+	struct write_step w = { .addr = (uint64_t)s->addr };
+
 	snprintf(w.path, sizeof(w.path), "/mnt/xfs-plain/direct-%d", getpid());
-	actor_call_begin(s.holder, write_direct, &w, sizeof(w));
-	/* The stock kernel tries for ever. */
+	actor_call_begin(s->holder, write_direct, &w, sizeof(w));
 	while (poll(&answer, 1, 50) != 1)
-		if (task_cpu_ms(s.holder->pid) > 3000)
+		if (task_cpu_ms(s->holder->pid) > 3000)
 			fail_now("the write of a page goes on and on");
-	expect(0, actor_call_end(s.holder, NULL, 0, STEP_DEADLINE_MS));
+	expect(0, actor_call_end(s->holder, NULL, 0, STEP_DEADLINE_MS));
+}
+
+CHECK(d1_direct_write_from_a_shared_page, "D1,T4", STOCK_FAIL)
+{
+	struct scene s = shared_with(actor_start("other"), in_dir("clone"));
+
+	expect_direct_write(&s);
+}
+
+/* Nothing of the file is copied, so that the page stays mapped or comes back as it was. */
+CHECK(d1_direct_write_from_a_page_shared_no_more, "D1,T4", STOCK_FAIL)
+{
+	const char *clone = in_dir("clone");
+	struct actor *other = actor_start("other");
+	struct scene s = shared_with(other, clone);
+	uint64_t pos;
+	long fd;
+
+	/* not unlink(), which gives the blocks up some time later */
+	fd = must(a_open(other, clone, O_RDWR));
+	for (pos = 0; pos < s.size; pos += PAGE)
+		must(a_pwrite(other, fd, pos, PAGE, 7));
+	must(a_fallocate(s.holder, s.fd, FALLOC_FL_UNSHARE_RANGE, 0, s.size));
+	expect_direct_write(&s);
 }
