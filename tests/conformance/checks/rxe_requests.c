@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* Two errors of rxe that have nothing to do with leases: a queue pair between two contexts of one actor. */
+/* Two errors of rxe that have nothing to do with leases. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +8,10 @@
 #include "scene.h"
 #include "verbs_private.h"
 
-/* IBV_WR_FLUSH of later releases of libibverbs; librxe passes it on, without rkey, range and kind */
+/* IBV_WR_FLUSH of later releases of libibverbs; librxe passes on all but rkey, range and kind. */
 #define WR_FLUSH ((enum ibv_wr_opcode)14)
 
+/* Two contexts, each with a queue pair, joined. */
 static struct actor *joined_with_itself(void)
 {
 	struct actor *a = actor_start("A");
@@ -184,7 +185,7 @@ static long flush(void *buf, size_t size)
 }
 
 /*
- * The kernel has to look for resources first and then at the rkey, which is wrong here.  The stock kernel
+ * The kernel has to look for resources first, then at the rkey, which is wrong here.  Stock
  * complains of the rkey; with a good one it would use resources that are not there, and die.
  */
 CHECK(p11_flush_without_responder_resources, "P11", STOCK_FAIL)
