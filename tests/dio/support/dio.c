@@ -216,12 +216,23 @@ struct page_counts page_counts(uint64_t pfn)
 	return (struct page_counts){ references, pins };
 }
 
+/*
+ * What cannot be dropped from memory, as a mapped page cannot, may be on its way to a list of any
+ * CPU: the kernel empties all these.  drop_caches does too, and programs are read again after it.
+ */
 void settle_references(void)
 {
-	int err = file_write("/proc/sys/vm/drop_caches", "1");
+	static int fd = -1;
+	static const volatile char *page;
 
-	if (err)
-		broken("drop_caches: %s", errno_name(-err));
+	if (fd < 0) {
+		fd = open_file(make_file("settle", PAGE), O_RDONLY);
+		page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+		if (page == MAP_FAILED)
+			broken("mmap: %s", errno_name(errno));
+	}
+	if (!*page || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))
+		broken("fadvise: %s", errno_name(errno));
 }
 
 /* ---- files and requests ---- */
