@@ -108,7 +108,7 @@ static int resident(const char *path)
  */
 static bool read_cached(const char *path, uint64_t seed, long want, long *references)
 {
-	struct deadline by = deadline_in(2000);
+	struct deadline by = deadline_in(5000);
 	int fd = open_file(path, O_RDONLY);
 	unsigned char *at = malloc(LEN), *page;
 	bool right;
@@ -121,10 +121,10 @@ static bool read_cached(const char *path, uint64_t seed, long want, long *refere
 	page = map_file(fd);
 	if (!page[0])
 		right = false;
-	settle_references();
-	do
+	do {
+		settle_references();
 		*references = page_counts(pfn_of(page)).references;
-	while (want && *references != want && deadline_wait(&by));
+	} while (want && *references != want && deadline_wait(&by));
 	munmap(page, LEN);
 	close(fd);
 	return right;
