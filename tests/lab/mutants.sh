@@ -168,7 +168,8 @@ passed_in() # without|with NAME; of tests
 try_batch() # NAME...; of log, run_log, image
 {
 	guest_defaults
-	flavour=mutant limit=$((300 + 60 * $#)) kernel_args="softlockup_panic=1 watchdog_thresh=30"
+	flavour=mutant limit=$((300 + 60 * $#))
+	kernel_args="softlockup_panic=1 watchdog_thresh=30 hung_task_panic=1 sysctl.kernel.hung_task_timeout_secs=60"
 	batch_script "$@" >"$log/script"
 	if [[ ${mutant_files[$1]} == */direct-io/* ]]; then
 		DIO_SERVER=yes boot "$top/tests/dio/with-nfs" "$top/build/tests/dio" bash "$log/script"
@@ -249,9 +250,9 @@ try_mutants() # NAME...; sets verdicts
 	done
 }
 
-take_verdicts() # of try_mutants
+take_verdicts() # of try_mutants and keys
 {
-	local name word key
+	local name word
 	local -a again=()
 
 	while read -r name word; do
@@ -263,9 +264,8 @@ take_verdicts() # of try_mutants
 			clear_progress
 			say "$name: $word ($(elapsed "$begin"))"
 			[[ $word != untried* ]] || continue
-			key=$(mutant_key "$name")
-			echo "$word" >"$cache/mutants/$key.new"
-			mv "$cache/mutants/$key.new" "$cache/mutants/$key"
+			echo "$word" >"$cache/mutants/${keys[$name]}.new"
+			mv "$cache/mutants/${keys[$name]}.new" "$cache/mutants/${keys[$name]}"
 			;;
 		esac
 	done
@@ -274,9 +274,9 @@ take_verdicts() # of try_mutants
 
 mutants_main()
 {
-	local name key p killed=0 begin=$SECONDS version image run_log log
+	local name p killed=0 begin=$SECONDS version image run_log log
 	local -a chosen=() new=()
-	local -A verdicts=()
+	local -A verdicts=() keys=()
 
 	[[ ${1-} != -* ]] || usage_error "unknown option $1"
 	find_mutants
@@ -297,9 +297,10 @@ mutants_main()
 	accelerator
 	mkdir -p "$cache/mutants"
 	lock mutants "runs mutants"
+	# now, not when there is a verdict: then a file may be another one than that which was tried
 	for name in "${chosen[@]}"; do
-		key=$(mutant_key "$name") || exit
-		verdicts[$name]=$(cat "$cache/mutants/$key" 2>/dev/null) || new+=("$name")
+		keys[$name]=$(mutant_key "$name") || exit
+		verdicts[$name]=$(cat "$cache/mutants/${keys[$name]}" 2>/dev/null) || new+=("$name")
 	done
 	if ((${#new[@]})); then
 		build_mutants
