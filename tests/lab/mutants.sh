@@ -28,7 +28,7 @@ add_mutants() # FOLDER; of series, run_log
 		die "a mutant does not fit the series: $(head -n 1 "$run_log/mutants.py") (log: $run_log/mutants.py)"
 }
 
-# What a verdict depends on.  Not the runner: try_series tells whether it works.
+# What a verdict depends on.  Not the runner: the tests without the mutant tell whether it works.
 mutant_key() # NAME
 {
 	local -a patches fragments tests
