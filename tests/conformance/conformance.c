@@ -224,7 +224,9 @@ int main(int argc, char **argv)
 		} else if (opt == 'm') {
 			times = true;
 		} else if (opt == 's') {
-			limit_ms = atoi(optarg) * 1000;
+			limit_ms = check_limit(optarg);
+			if (!limit_ms)
+				return 2;
 		} else if (opt != 't') {
 			usage(stderr);
 			return 2;

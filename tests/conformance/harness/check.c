@@ -470,6 +470,17 @@ void check_run(const struct check *c, const char *below, int limit_ms,
 	judge(out);
 }
 
+int check_limit(const char *seconds)
+{
+	char *end;
+	long value = strtol(seconds, &end, 10);
+
+	if (isdigit((unsigned char)*seconds) && !*end && value > 0 && value <= 86400)
+		return (int)value * 1000;
+	fprintf(stderr, "--limit takes seconds from 1 to 86400, not '%s'\n", seconds);
+	return 0;
+}
+
 bool standalone_run(const char *below, void (*run)(void))
 {
 	const struct check c = { .run = run };

@@ -134,6 +134,9 @@ struct outcome {
  */
 void check_run(const struct check *c, const char *dir, int limit_ms, struct outcome *out);
 
+/* What --limit was given, in milliseconds; 0 if it is no number of seconds, and says so. */
+int check_limit(const char *seconds);
+
 /* The same for one function of a program without checks; failures go to stderr. */
 bool standalone_run(const char *dir, void (*run)(void));
 

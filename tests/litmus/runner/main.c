@@ -361,7 +361,9 @@ int main(int argc, char **argv)
 		} else if (opt == 'j') {
 			junit = optarg;
 		} else if (opt == 's') {
-			limit_ms = atoi(optarg) * 1000;
+			limit_ms = check_limit(optarg);
+			if (!limit_ms)
+				return 2;
 		} else if (opt == 'T') {
 			run.trace = true;
 		} else if (opt == AFTER_CUT) {
