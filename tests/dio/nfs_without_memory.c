@@ -51,19 +51,29 @@ static int fail_each_allocation(const struct transfer *t)
 	return failures;
 }
 
-NFS4_CHECK(without_memory, "D1", STOCK_FAIL)
+/* As long as there is memory, a read succeeds and pins. */
+static struct transfer with_memory(int version, const char *port)
 {
 	struct transfer t = { .at = memory_new(MEMORY_SMALL, KiB(160)) + 100 };
 	struct pins before;
+	char options[64];
 
 	make_file("file", KiB(160));
-	nfs_mount_at(version, check_dir(), ",rsize=65536,wsize=65536");
+	snprintf(options, sizeof(options), "%s,rsize=65536,wsize=65536", port);
+	nfs_mount_at(version, check_dir(), options);
 	t.fd = open_file(nfs_path("file"), O_RDWR | O_DIRECT);
 	before = pins_now();
 	expect_value((long)TRANSFER, transfer(&t));
 	expect_balance(before, pages_of(t.at, TRANSFER));
 	if (check_has_failed())
-		return;
+		fail_now("with memory");
+	return t;
+}
+
+NFS4_CHECK(without_memory, "D1", STOCK_FAIL)
+{
+	struct transfer t = with_memory(version, "");
+
 	let_allocations_fail();
 	expect_true(fail_each_allocation(&t) >= 5, "hardly a read fails");
 	t.write = true;
@@ -153,17 +163,8 @@ static void fail_first_ones(const struct transfer *t)
 
 NFS4_CHECK(rpc_without_memory, "D1", STOCK_FAIL)
 {
-	struct transfer t = { .at = memory_new(MEMORY_SMALL, KiB(160)) + 100 };
-	struct pins before;
+	struct transfer t = with_memory(version, ",port=2049");
 
-	make_file("file", KiB(160));
-	nfs_mount_at(version, check_dir(), ",port=2049,rsize=65536,wsize=65536");
-	t.fd = open_file(nfs_path("file"), O_RDWR | O_DIRECT);
-	before = pins_now();
-	expect_value((long)TRANSFER, transfer(&t));
-	expect_balance(before, pages_of(t.at, TRANSFER));
-	if (check_has_failed())
-		return;
 	fail_below("rpc_async_schedule");
 	fail_first_ones(&t);
 	t.write = true;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -229,4 +230,16 @@ void expect_wc(struct ibv_cq *cq, uint64_t wr_id, enum ibv_wc_status status)
 
 	CHECK_INT(wc.status, status);
 	CHECK_INT(wc.wr_id, wr_id);
+}
+
+int count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	CHECK(dir != NULL);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
 }

@@ -59,4 +59,7 @@ struct ibv_send_wr write_wr(struct fabric *f, struct ibv_sge *sge, size_t from, 
 struct ibv_wc take_wc(struct ibv_cq *cq);
 void expect_wc(struct ibv_cq *cq, uint64_t wr_id, enum ibv_wc_status status);
 
+/* Open descriptors of this process. */
+int count_descriptors(void);
+
 #endif

@@ -5,7 +5,6 @@
  * either way no descriptor and no mapping stays behind, and the queues that were there before
  * still carry data. Runs in a guest whose kernel has fault injection.
  */
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -165,18 +164,6 @@ static bool disarm(bool kernel)
 }
 
 /* ---- what is left ---- */
-
-static int descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	CHECK(dir != NULL);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 /* Bytes of address space: rings, and what is reserved for them to grow into. */
 static unsigned long mappings(void)
@@ -476,7 +463,7 @@ static bool says_no_memory(int err)
 static int all_fail(bool kernel, const struct verb *verb, int *refused)
 {
 	unsigned long maps = mappings();
-	int fds = descriptors(), nth, err;
+	int fds = count_descriptors(), nth, err;
 	bool failed;
 
 	for (nth = 1; nth < MOST; nth++) {
@@ -488,7 +475,7 @@ static int all_fail(bool kernel, const struct verb *verb, int *refused)
 		else if (!failed || !says_no_memory(err))
 			check_int(err, ENOMEM, __func__, nth, "errno");
 		*refused += !!err;
-		CHECK_INT(descriptors(), fds);
+		CHECK_INT(count_descriptors(), fds);
 		if (!verb->keeps)
 			CHECK_INT(mappings(), maps);
 		if (!failed)
@@ -539,7 +526,7 @@ static void end(void)
 
 static void fail_in(struct fabric *f, bool kernel)
 {
-	int total = 0, refused = 0, n, before, fds = descriptors();
+	int total = 0, refused = 0, n, before, fds = count_descriptors();
 	unsigned long maps = mappings();
 
 	begin(f);
@@ -555,7 +542,7 @@ static void fail_in(struct fabric *f, bool kernel)
 	CHECK(total >= (kernel ? 100 : 20));
 	CHECK(refused >= (kernel ? 50 : 20));
 	end();
-	CHECK_INT(descriptors(), fds);
+	CHECK_INT(count_descriptors(), fds);
 	CHECK_INT(mappings(), maps);
 }
 

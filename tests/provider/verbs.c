@@ -3,7 +3,6 @@
  * Queues at their limits, errors, and what rdma-core's own tests leave out. Runs in a guest,
  * with the provider that IBV_DRIVERS names.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -437,18 +436,6 @@ static void drained_queue(struct fabric *f)
 	break_pair(&p);
 }
 
-static int count_entries(const char *path)
-{
-	DIR *dir = opendir(path);
-	int n = 0;
-
-	CHECK(dir != NULL);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 static int count_mappings(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
@@ -468,7 +455,7 @@ static void thousand_qps(struct fabric *f)
 		N = 1000
 	};
 	struct ibv_qp_init_attr attr = { .qp_type = IBV_QPT_RC, .cap = small_cap };
-	int fds = count_entries("/proc/self/fd"), maps = count_mappings();
+	int fds = count_descriptors(), maps = count_mappings();
 	static struct ibv_qp *qp[N];
 	struct ibv_cq *cq = ibv_create_cq(f->context, 100, NULL, NULL, 0);
 
@@ -483,7 +470,7 @@ static void thousand_qps(struct fabric *f)
 		CHECK_INT(ibv_destroy_qp(qp[i]), 0);
 	CHECK_INT(ibv_destroy_cq(cq), 0);
 	CHECK_INT(count_mappings(), maps);
-	CHECK_INT(count_entries("/proc/self/fd"), fds);
+	CHECK_INT(count_descriptors(), fds);
 }
 
 /*
@@ -495,7 +482,7 @@ static void no_address_space(struct fabric *f)
 	struct ibv_srq_init_attr srq_attr = { .attr = { .max_wr = 100, .max_sge = 1 } };
 	struct ibv_qp_init_attr attr = { .qp_type = IBV_QPT_RC, .cap = small_cap };
 	struct rlimit old, none = { .rlim_cur = 4096 };
-	int fds = count_entries("/proc/self/fd"), maps, refused = 0;
+	int fds = count_descriptors(), maps, refused = 0;
 	struct ibv_cq *cq = ibv_create_cq(f->context, 100, NULL, NULL, 0);
 	struct ibv_qp *qp;
 
@@ -514,7 +501,7 @@ static void no_address_space(struct fabric *f)
 	CHECK_INT(setrlimit(RLIMIT_AS, &old), 0);
 	CHECK_INT(refused, 80);
 	CHECK_INT(count_mappings(), maps);
-	CHECK_INT(count_entries("/proc/self/fd"), fds);
+	CHECK_INT(count_descriptors(), fds);
 	CHECK_INT(ibv_resize_cq(cq, 5000), 0);
 	qp = ibv_create_qp(f->pd, &attr);
 	CHECK(qp != NULL);
