@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Direct I/O in flight while other things happen to its memory.
+ * Direct I/O: once, and in flight while other things happen to its memory.
  *
- * A thread of the actor keeps reading a file with O_DIRECT into the first half of every page of a
+ * For that a thread of the actor keeps reading a file with O_DIRECT into the first half of every page of a
  * mapping, and compares.  The actor may write to the second halves, and fork: a page that is
  * copied under a read in flight would lose what the device delivers.
  */
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 
 #include "do.h"
 
@@ -124,7 +125,45 @@ DO(store_halves)
 	return actor_call(a, write_halves, &d, sizeof(d));
 }
 
+/* ---- once, of a whole mapping or file ---- */
+
+static long whole(long n, uint64_t len)
+{
+	return n < 0 || n == (long)len ? (n < 0 ? n : 0) : -EIO;
+}
+
+DO(direct_write)
+{
+	uint64_t len = arg[1].name->map.len;
+
+	return whole(SYS(a, SYS_pwrite64, V(fd_of(&arg[0])), V(arg[1].name->map.addr),
+			 V(len), V(0)),
+		     len);
+}
+
+DO(direct_read)
+{
+	uint64_t len = arg[1].name->map.len;
+
+	return whole(SYS(a, SYS_pread64, V(fd_of(&arg[0])), V(arg[1].name->map.addr),
+			 V(len), V(0)),
+		     len);
+}
+
+DO(sendfile)
+{
+	return whole(SYS(a, SYS_sendfile, V(fd_of(&arg[1])), V(fd_of(&arg[0])), V(0),
+			 V(arg[2].number)),
+		     arg[2].number);
+}
+
 const struct verb direct_verbs[] = {
+	{ "direct-write", "FD from MAP", K_NONE, do_direct_write,
+	  "writes all of the mapping $2 to the start of $1", 0, NULL },
+	{ "direct-read", "FD into MAP", K_NONE, do_direct_read,
+	  "fills the mapping $2 from the start of $1", 0, NULL },
+	{ "sendfile", "FD to FD SIZE", K_NONE, do_sendfile,
+	  "sends the next $3 of $1 to $2 by sendfile", 0, NULL },
 	{ "direct-flow", "FD into MAP", K_NONE, do_direct_flow,
 	  "keeps reading content 1 of $1 with direct I/O into the first half of each "
 	  "page of $2",

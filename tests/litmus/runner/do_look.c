@@ -12,7 +12,7 @@ static struct memory {
 } remembered[8];
 
 static uint64_t free_space;
-static long pins_out;
+static long pins_out, pins_taken;
 
 /* ---- /proc/PID/file_pins ---- */
 
@@ -196,7 +196,20 @@ static long pages_out(void)
 DO(remember_pages)
 {
 	pins_out = pages_out();
+	pins_taken = vmstat("nr_foll_pin_acquired");
 	return 0;
+}
+
+/* Zero as well: what must not be pinned was not, not even for a moment. */
+DO(pages_passed)
+{
+	long taken = vmstat("nr_foll_pin_acquired") - pins_taken, left;
+
+	left = pages_out() - pins_out;
+	return taken == (long)arg[0].number && !left
+		       ? 0
+		       : seen_instead(r, "%ld pages were pinned, %ld still are", taken,
+				      left);
 }
 
 DO(pages_pinned)
@@ -345,6 +358,9 @@ const struct verb look_verbs[] = {
 	  "the pinned pages are remembered", VERB_LOOK, NULL },
 	{ "pages-pinned", "N", K_NONE, do_pages_pinned,
 	  "$1 more pages are pinned than remembered", VERB_LOOK, NULL },
+	{ "pages-passed", "N", K_NONE, do_pages_passed,
+	  "$1 pages have been pinned since they were remembered, and unpinned", VERB_LOOK,
+	  NULL },
 	{ "locks", "of FILE : N", K_NONE, do_locks, "/proc/locks has $2 lines for $1",
 	  VERB_LOOK, NULL },
 	{ "lock-state", "of FILE : active|pinned|zombie|breaking", K_NONE, do_lock_state,
