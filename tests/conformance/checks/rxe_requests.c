@@ -177,8 +177,11 @@ static long flush(void *buf, size_t size)
 	(void)buf;
 	(void)size;
 	ret = drop_responder_resources(v_context(1)->qp);
-	if (!ret)
-		ret = post(c->qp, WR_FLUSH, 1, NULL);
+	if (ret)
+		return ret;
+	ret = post(c->qp, WR_FLUSH, 1, NULL);
+	if (ret == -EINVAL)
+		return -ENOTSUP;
 	if (!ret)
 		ret = take(c->cq, &wc);
 	return ret ? ret : (long)wc.status;
@@ -190,6 +193,9 @@ static long flush(void *buf, size_t size)
  */
 CHECK(p11_flush_without_responder_resources, "P11", STOCK_FAIL)
 {
-	expect_value(IBV_WC_REM_INV_REQ_ERR,
-		     actor_call(joined_with_itself(), flush, NULL, 0));
+	long status = actor_call(joined_with_itself(), flush, NULL, 0);
+
+	if (status == -ENOTSUP)
+		skip("the provider has a call of its own for FLUSH");
+	expect_value(IBV_WC_REM_INV_REQ_ERR, status);
 }
