@@ -58,6 +58,38 @@ CHECK(o1_two_files_of_one_owner, "O1", STOCK_FAIL)
 		     (long)strlen(text));
 }
 
+/* The text fits no page, and the length of its first lines tells nothing of the others'. */
+CHECK(o1_many_files_of_one_owner, "O1", STOCK_FAIL)
+{
+	enum { FILES = 48, LONG = 190 };
+	struct scene s = scene_pinned();
+	const char *paths[FILES];
+	char name[LONG + 8], line[600], path[64], text[32768], *p;
+	size_t length = strlen(pins_text(s.holder, s.uverbs_fd, s.path));
+	int i;
+
+	for (i = 0; i < FILES; i++) {
+		long fd, addr;
+
+		snprintf(name, sizeof(name), "%0*d", i % 2 ? LONG : 2, i);
+		paths[i] = make_file(name, PAGE);
+		fd = must(a_open(s.holder, paths[i], O_RDWR));
+		addr = must(a_mmap_shared(s.holder, fd, PAGE));
+		must(a_setlease(s.holder, fd, EXCLUSIVE_LAYOUT));
+		must(v_reg(s.holder, 0, (uint64_t)addr, PAGE, REMOTE_RW, NULL));
+		length += strlen(paths[i]) + 2;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/file_pins", s.holder->pid);
+	require(0, file_read(path, text, sizeof(text)));
+	expect_value((long)length, (long)strlen(text));
+	for (i = 0; i < FILES; i++) {
+		snprintf(line, sizeof(line), "\n\t%s\n", paths[i]);
+		p = strstr(text, line);
+		expect_true(p && !strstr(p + 1, line), "%s expected once, seen\n%s",
+			    paths[i], text);
+	}
+}
+
 CHECK(o1_two_owners, "O1", STOCK_FAIL)
 {
 	struct scene s = scene_pinned();
