@@ -262,12 +262,12 @@ static int list(const struct options *options)
 	if (status != EXIT_LISTED)
 		return status;
 	print_listing(stdout, options, &listing);
-	status = flush_output(say_unseen(&listing));
+	status = flush_output(say_unseen(listing.unseen));
 	free_listing(&listing);
 	return status;
 }
 
-static char *listing_text(const struct options *options, int *status)
+static char *listing_text(const struct options *options, int *status, unsigned *unseen)
 {
 	struct listing listing;
 	size_t size;
@@ -281,28 +281,33 @@ static char *listing_text(const struct options *options, int *status)
 	print_listing(memory, options, &listing);
 	if (fclose(memory))
 		must(NULL);
+	*unseen = listing.unseen;
 	free_listing(&listing);
 	return must(text);
 }
 
+/* The processes that cannot be seen come and go: whether there are any is what matters. */
 static int watch(const struct options *options)
 {
 	struct timespec step = { .tv_sec = options->interval };
+	unsigned unseen, last_unseen = 0;
 	char *last = NULL, *text;
 	int status;
 
 	step.tv_nsec = (options->interval - step.tv_sec) * 1e9;
-	while ((text = listing_text(options, &status)) != NULL) {
-		if (!last || strcmp(last, text)) {
+	while ((text = listing_text(options, &status, &unseen)) != NULL) {
+		if (!last || strcmp(last, text) || !unseen != !last_unseen) {
 			if (isatty(STDOUT_FILENO))
 				fputs("\033[H\033[2J", stdout);
 			else if (last)
 				fputc('\n', stdout);
 			fputs(text, stdout);
 			status = flush_output(EXIT_LISTED);
+			say_unseen(unseen);
 		}
 		free(last);
 		last = text;
+		last_unseen = unseen;
 		if (status != EXIT_LISTED)
 			break;
 		nanosleep(&step, NULL);

@@ -55,7 +55,7 @@ struct listing {
 /* lspins_list.c: exit status. */
 int make_listing(const struct options *options, struct listing *listing);
 void free_listing(struct listing *listing);
-int say_unseen(const struct listing *listing);
+int say_unseen(unsigned unseen);
 
 /* lspins_cells.c */
 enum shape {

@@ -108,14 +108,20 @@ static struct cell size_cell(uint64_t pages, bool bytes)
 
 static struct cell holders_cell(const struct pinv_pin *pin)
 {
-	char numbers[512], *to = numbers;
+	struct cell result = { 0 };
+	size_t size;
+	FILE *memory;
 	unsigned i;
 
 	if (!pin->holder_count)
 		return unknown;
-	for (i = 0; i < pin->holder_count && to - numbers < 500; i++)
-		to += sprintf(to, "%s%d", i ? "," : "", pin->holders[i]);
-	return cell("%s", numbers);
+	memory = must(open_memstream(&result.text, &size));
+	for (i = 0; i < pin->holder_count; i++)
+		fprintf(memory, "%s%d", i ? "," : "", pin->holders[i]);
+	if (fclose(memory))
+		must(NULL);
+	must(result.text);
+	return result;
 }
 
 static struct cell lease_cell(const struct pinv_pin *pin)

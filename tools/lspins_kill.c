@@ -194,7 +194,7 @@ int kill_holders(const struct options *options)
 		status = make_listing(options, &left);
 	if (status != EXIT_LISTED)
 		return status;
-	status = say_unseen(&left);
+	status = say_unseen(left.unseen);
 	if (left.count) {
 		fprintf(stderr, "lspins: still leased or pinned:\n");
 		print_listing(stderr, options, &left);

@@ -98,15 +98,15 @@ void free_listing(struct listing *listing)
 	memset(listing, 0, sizeof(*listing));
 }
 
-int say_unseen(const struct listing *listing)
+int say_unseen(unsigned unseen)
 {
-	if (!listing->unseen)
+	if (!unseen)
 		return EXIT_LISTED;
 	fflush(stdout);
 	fprintf(stderr,
 		"lspins: %u process%s may not be looked at and may have pins not shown "
 		"here; "
 		"run as root to see all\n",
-		listing->unseen, listing->unseen == 1 ? "" : "es");
+		unseen, unseen == 1 ? "" : "es");
 	return EXIT_INCOMPLETE;
 }

@@ -200,6 +200,17 @@ static void put_json_cell(FILE *out, const struct pinv_pin *pin, enum column col
 	free(cell.text);
 }
 
+/* A key is there once, also if its column was asked for twice. */
+static bool is_repeated(const struct options *options, unsigned index)
+{
+	unsigned i;
+
+	for (i = 0; i < index; i++)
+		if (options->columns[i] == options->columns[index])
+			return true;
+	return false;
+}
+
 static void print_json(FILE *out, const struct options *options,
 		       const struct listing *listing)
 {
@@ -210,10 +221,12 @@ static void print_json(FILE *out, const struct options *options,
 	for (row = 0; row < listing->count; row++) {
 		fputs(row ? ",{\n" : "\n      {\n", out);
 		for (i = 0; i < options->column_count; i++) {
+			if (is_repeated(options, i))
+				continue;
+			fputs(i ? ",\n" : "", out);
 			put_json_cell(out, listing->entries[row], options->columns[i]);
-			fputs(i + 1 < options->column_count ? ",\n" : "\n", out);
 		}
-		fputs("      }", out);
+		fputs("\n      }", out);
 	}
 	fprintf(out, "%s],\n   \"unseen\": %u\n}\n", listing->count ? "\n   " : "",
 		listing->unseen);

@@ -94,6 +94,20 @@ check 'JSON' 0 --json -p 119 -o +dev,inode <<'END'
    "unseen": 0
 }
 END
+check 'JSON, a column twice' 0 --json -p 119 -o PID,LEASE,PID,LEASE <<'END'
+{
+   "lspins": [
+      {
+         "pid": 119,
+         "lease": "held"
+      },{
+         "pid": 119,
+         "lease": "held"
+      }
+   ],
+   "unseen": 0
+}
+END
 check 'JSON of nothing' 0 --json -p 2 <<'END'
 {
    "lspins": [],
@@ -194,6 +208,18 @@ check 'control characters, JSON' 0 -J -p 119 -o COMMAND,FILE <<'END'
 }
 END
 LC_ALL=C
+# A lease of each of very many processes: none is left out.
+number=0
+holders=
+while [ $number -lt 200 ]; do
+	number=$((number + 1))
+	echo "$number: LAYOUT PINNED    WRITE $((4000000 + number)) 103:01:4099 0 EOF"
+	holders=$holders${holders:+,}$((4000000 + number))
+done >"$work/proc/locks"
+check 'very many holders' 0 -r -n -p 119 -o PID,HOLDER <<END
+119 $holders
+END
+cp "$SOURCE/tests/unit/proc/recorded/locks" "$work/proc/locks"
 check 'width goes by what is shown' 0 -p 119 -o USER,FILE,PID <<'END'
 USER       FILE                               PID
 4294967294 /mnt/\xc3\xa4 \xff\x09\x1b]0;x\x07 119
@@ -266,6 +292,20 @@ else
 	echo "ok watch"
 fi
 
+# A list that is not complete is never shown without saying so.
+mkfifo "$work/errors-pipe"
+DENIED=/142/file_pins "$lspins" --watch=0.01 -n -o FILE >"$work/got" 2>"$work/errors-pipe" &
+watch=$!
+read -r said <"$work/errors-pipe"
+kill "$watch"
+case $said in
+*'1 process may not be looked at'*) echo "ok watch, incomplete" ;;
+*)
+	echo "FAIL watch, incomplete: $said"
+	failures=$((failures + 1))
+	;;
+esac
+
 # The help, the manual and the completion name the same options and columns.
 "$lspins" --help >"$work/help"
 grep -o -e '--[a-z]*' "$work/help" | sort -u >"$work/options"
@@ -281,7 +321,8 @@ for pair in options:manual options:completion columns:completed columns:describe
 		failures=$((failures + 1))
 	fi
 done
-[ -s "$work/options" ] && [ -s "$work/columns" ]
+[ -s "$work/options" ]
+[ -s "$work/columns" ]
 
 bash -eu -c '. "$1"; shift
 	COMP_WORDS=(lspins --js) COMP_CWORD=1; _lspins; [[ ${COMPREPLY[*]} == --json ]]
