@@ -239,6 +239,13 @@ static void test_needs(void)
 	CU_ASSERT_EQUAL(verdict("needs no-such-program\nA: sync -> ok"), SKIPPED);
 }
 
+/* What an actor mounts goes with it: it has to have mounts of its own. */
+static void test_mounts(void)
+{
+	CU_ASSERT_EQUAL(verdict("dir d\nA: bind d on d -> ok"), BROKEN);
+	CU_ASSERT(says("A mounts for everyone"));
+}
+
 /* ---- the rule table ---- */
 
 static void test_table(void)
@@ -270,6 +277,7 @@ int main(int argc, char **argv)
 		{ "steps that block", test_blocks },
 		{ "steps together", test_together },
 		{ "something is missing", test_needs },
+		{ "mounts for everyone", test_mounts },
 		{ "rule table", test_table },
 		CU_TEST_INFO_NULL,
 	};

@@ -31,6 +31,13 @@ static inline long fd_of(const struct arg *arg)
 	return arg->name->fd;
 }
 
+/*
+ * Mounts something where only the actor and its children see it, so that it goes with them, however
+ * the test ends; an actor that has not yet got mounts of its own breaks the test.
+ */
+long mount_for(struct actor *a, const char *what, const char *on, const char *type,
+	       unsigned long flags, const char *options);
+
 extern const struct verb file_verbs[], block_verbs[], lease_verbs[], memory_verbs[],
 	rdma_verbs[], task_verbs[], mount_verbs[], direct_verbs[], look_verbs[],
 	power_verbs[];

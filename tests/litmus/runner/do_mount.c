@@ -2,6 +2,7 @@
 /* Steps with mounts, each in a mount namespace of the actor, and with caches. */
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "do.h"
 
@@ -15,10 +16,29 @@ DO(private_mounts)
 		   V(0));
 }
 
+static bool has_own_mounts(const struct actor *a)
+{
+	struct stat own, its;
+	char path[64];
+
+	if (a->remote)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", a->pid);
+	return !stat("/proc/self/ns/mnt", &own) && !stat(path, &its) &&
+	       own.st_ino != its.st_ino;
+}
+
+long mount_for(struct actor *a, const char *what, const char *on, const char *type,
+	       unsigned long flags, const char *options)
+{
+	if (!has_own_mounts(a))
+		broken("%s mounts for everyone: first, private-mounts", a->name);
+	return SYS(a, SYS_mount, STR(what), STR(on), STR(type), V(flags), STR(options));
+}
+
 DO(bind)
 {
-	return SYS(a, SYS_mount, STR(path_of(&arg[0])), STR(path_of(&arg[1])), V(0),
-		   V(MS_BIND), V(0));
+	return mount_for(a, path_of(&arg[0]), path_of(&arg[1]), "none", MS_BIND, "");
 }
 
 DO(umount)
@@ -39,8 +59,7 @@ DO(overlay)
 
 	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s",
 		 path_of(&arg[0]), path_of(&arg[1]), path_of(&arg[2]));
-	return SYS(a, SYS_mount, STR("overlay"), STR(path_of(&arg[3])), STR("overlay"),
-		   V(0), STR(options));
+	return mount_for(a, "overlay", path_of(&arg[3]), "overlay", 0, options);
 }
 
 DO(drop_caches)
