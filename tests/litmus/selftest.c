@@ -69,6 +69,9 @@ static const struct {
 	{ "tags power-cut\nA: truncate f 0 -> ok",
 	  "1: a test with a power-cut has the tag" },
 	{ "tags power-cut\nA: truncate f 0 -> ok\npower-cut\nA: truncate f 0 -> ok", "" },
+	{ "tags nfs\nA: truncate f 0 -> ok", "1: a test that needs nfs-server has the" },
+	{ "needs nfs-server\nA: truncate f 0 -> ok", "1: a test that needs nfs-server" },
+	{ "needs nfs-server\ntags nfs\nA: truncate f 0 -> ok", "" },
 	{ "eventually 2 A: truncate f 0 -> ok", "7: a time from 1s to 10s" },
 	{ "eventually 2s A: truncate f 0 -> ok", "" },
 	{ "A: sync -> blocks", "nothing says what A's step that blocks gives" },
@@ -237,6 +240,8 @@ static void test_together(void)
 static void test_needs(void)
 {
 	CU_ASSERT_EQUAL(verdict("needs no-such-program\nA: sync -> ok"), SKIPPED);
+	CU_ASSERT_EQUAL(verdict("needs nfs-server\ntags nfs\nA: sync -> ok"), SKIPPED);
+	CU_ASSERT(says("no nfs-server here"));
 }
 
 /* What an actor mounts goes with it: it has to have mounts of its own. */

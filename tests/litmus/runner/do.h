@@ -40,6 +40,6 @@ long mount_for(struct actor *a, const char *what, const char *on, const char *ty
 
 extern const struct verb file_verbs[], block_verbs[], lease_verbs[], memory_verbs[],
 	rdma_verbs[], task_verbs[], mount_verbs[], direct_verbs[], look_verbs[],
-	power_verbs[];
+	power_verbs[], nfs_verbs[];
 
 #endif

@@ -198,12 +198,10 @@ bool header_line(struct parser *p)
 	return false;
 }
 
-static bool has_tag(const struct litmus *l, const char *tag)
+static bool has_word(char *const *list, const char *word)
 {
-	int i;
-
-	for (i = 0; l->tags[i]; i++)
-		if (!strcmp(l->tags[i], tag))
+	for (; *list; list++)
+		if (!strcmp(*list, word))
 			return true;
 	return false;
 }
@@ -223,7 +221,11 @@ void header_complete(struct parser *p)
 		mistake(p, "no witness: name the patch without which the test must fail");
 	if (!l->steps)
 		mistake(p, "no steps");
-	if (l->power_cut != has_tag(l, "power-cut"))
+	if (l->power_cut != has_word(l->tags, "power-cut"))
 		mistake(p, "a test with a power-cut has the tag power-cut, and no other "
+			   "has it");
+	/* the tag says which guest can run it */
+	if (has_word(l->needs, "nfs-server") != has_word(l->tags, "nfs"))
+		mistake(p, "a test that needs nfs-server has the tag nfs, and no other "
 			   "has it");
 }

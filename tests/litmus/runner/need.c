@@ -56,6 +56,11 @@ static bool has_second_guest(void)
 	return getenv("PINVERBS_PEER");
 }
 
+static bool has_nfs_server(void)
+{
+	return nfs_serves(check_dir());
+}
+
 /* Any other word is a program. */
 static bool has_program(const char *name)
 {
@@ -77,7 +82,7 @@ static const struct {
 	{ "overlay", has_overlay },           { "loop", has_loop },
 	{ "hugetlb", has_hugetlb },           { "thp", has_thp },
 	{ "xfs-scrub", has_scrub },           { "devdax", has_devdax },
-	{ "second-guest", has_second_guest },
+	{ "second-guest", has_second_guest }, { "nfs-server", has_nfs_server },
 };
 
 void need(const char *feature)

@@ -5,7 +5,7 @@
 const struct verb *const verb_tables[] = { file_verbs,   block_verbs, lease_verbs,
 					   memory_verbs, rdma_verbs,  task_verbs,
 					   mount_verbs,  look_verbs,  direct_verbs,
-					   power_verbs,  NULL };
+					   power_verbs,  nfs_verbs,   NULL };
 
 const struct verb *verb_find(const char *name, bool look)
 {
