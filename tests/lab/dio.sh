@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 #
 # The checks of direct I/O, tests/dio, on the patched and on the stock kernel, in a guest each that
-# serves its file systems over NFS; and the kernel's own tests (KUnit), which run while it boots.
+# serves its file systems over NFS, with the litmus tests that need the server; and the kernel's own
+# tests (KUnit), which run while it boots.
 
 plan_dio()
 {
@@ -27,7 +28,8 @@ plan_dio()
 			done <"$suite/dio"
 		done
 		for part in dio dio-stress; do
-			compgen -G "$suite/$part.$flavour.*" >/dev/null || continue
+			compgen -G "$suite/$part.$flavour.*" >/dev/null ||
+				[[ $part == dio && -s $suite/litmus.$flavour.dio ]] || continue
 			guest_task "$flavour" "$flavour.$part" dio_task "$part" "$flavour"
 		done
 	done
@@ -35,26 +37,37 @@ plan_dio()
 
 dio_task() # dio|dio-stress FLAVOUR
 {
-	local fs status list=$suite/$1.$2
+	local fs status list=$suite/$1.$2 litmus=
+	local -a stock_lists=()
 
 	guest_defaults
 	flavour=$2 image=${images[$2]} limit=900
 	case $1 in
-	dio) kernel_args=kunit.enable=1 ;;
+	dio)
+		kernel_args=kunit.enable=1
+		litmus=$suite/litmus.$2.dio
+		;;
 	dio-stress) parallel=1 ;;
 	esac
+	[[ ! -s $litmus ]] || cut -f 1 "$litmus" >"$PINVERBS_OUT/litmus.names"
 	DIO_LISTS=$list boot "$top/tests/dio/inside" "$top/build/tests/dio" >"$log/stderr" 2>&1
 	status=$?
 	for fs in xfs ext4; do
 		[[ -s $list.$fs ]] || continue
 		: >>"$PINVERBS_OUT/tap.$fs"
 		tap_results "$2.dio.$fs" "$fs" "$PINVERBS_OUT/tap.$fs" "$list.$fs"
+		stock_lists+=("$list.$fs")
 	done
+	if [[ -s $litmus ]]; then
+		: >>"$PINVERBS_OUT/litmus.tap"
+		tap_results "$2.litmus" "" "$PINVERBS_OUT/litmus.tap" "$litmus"
+		stock_lists+=("$litmus")
+	fi
 	if [[ $failed ]] || ((status > 1)); then
 		{ echo "status $status" && tail -n 5 "$log/stderr"; } | fail "$2.$1.guest"
 	fi
 	if [[ $2 == stock ]]; then
-		stock_log_result "$2.$1" "$suite"/dio.stock.*
+		stock_log_result "$2.$1" "${stock_lists[@]}"
 		return
 	fi
 	log_result "$2.$1"

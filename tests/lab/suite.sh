@@ -482,6 +482,7 @@ list_litmus()
 			selected "$flavour.litmus.$name" "$rules,$tags" || continue
 			part=${name%%.*}
 			[[ ,$tags, != *,two-guests,* ]] || part=hosts2
+			[[ ,$tags, != *,nfs,* ]] || part=dio
 			# a stock kernel does not come as far as to the cut
 			[[ $flavour,$tags, != test,*power-cut,* ]] || part=power-cut
 			printf '%s\t%s\t%s\n' "$name" "$rules" "$expect" >>"$suite/litmus.$flavour.$part"
