@@ -192,6 +192,12 @@ PINV_EXPORT int pinv_query_device_cap(struct ibv_context *context,
 		info = &unused;
 	info->reason[0] = '\0';
 	info->remedy[0] = '\0';
+	if (!context) {
+		SAY(info->reason,
+		    "the context is NULL, as where no device could be opened");
+		SAY(info->remedy, "see which there are: ibv_devices(1), rdma-link(8)");
+		return EINVAL;
+	}
 	err = ibv_query_device_ex(context, NULL, &attr);
 	if (err) {
 		SAY(info->reason, "querying the device gave: %s", strerror(err));

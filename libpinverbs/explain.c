@@ -18,6 +18,12 @@ static void other_reason(struct pinv_cap_info *why, int err)
 	SAY(why->remedy, "see pinverbs(7)");
 }
 
+static void explain_io(struct pinv_cap_info *why)
+{
+	SAY(why->reason, "I/O error, as of an RDMA device that has been removed");
+	SAY(why->remedy, "see the kernel's log, and which devices there are: rdma link");
+}
+
 static void explain_bad_descriptor(int fd, struct pinv_cap_info *why)
 {
 	if (fcntl(fd, F_GETFL) < 0) {
@@ -170,8 +176,8 @@ int fail_file_mr(int fd, const char *operation, int err, size_t length)
 		break;
 	case EFAULT:
 		SAY(why.reason,
-		    "kernel does not pin these pages for this access (page cache, or "
-		    "hole mapped read-only)");
+		    "kernel does not pin these pages for this access (page cache, "
+		    "hole mapped read-only, or the file was cut)");
 		SAY(why.remedy, "use a file on DAX or tmpfs, and O_RDWR");
 		break;
 	case EACCES:
@@ -184,6 +190,9 @@ int fail_file_mr(int fd, const char *operation, int err, size_t length)
 	case ENOMEM:
 		explain_no_memory(length, &why);
 		break;
+	case EIO:
+		explain_io(&why);
+		break;
 	case EINVAL:
 		SAY(why.reason, "access flags or kind of file not supported");
 		SAY(why.remedy,
@@ -194,6 +203,18 @@ int fail_file_mr(int fd, const char *operation, int err, size_t length)
 	}
 	log_failure(fd, operation, err, &why);
 	return err;
+}
+
+int fail_no_pd(void)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return EINVAL;
+	SAY(why.reason, "it is NULL, as where no device could be opened");
+	SAY(why.remedy, "see which there are: ibv_devices(1), rdma-link(8)");
+	log_failure_of("protection domain", "register", EINVAL, &why);
+	return EINVAL;
 }
 
 int fail_address_mr(const void *address, const char *operation, int err, size_t length)
@@ -221,6 +242,9 @@ int fail_address_mr(const void *address, const char *operation, int err, size_t 
 		break;
 	case ENOMEM:
 		explain_no_memory(length, &why);
+		break;
+	case EIO:
+		explain_io(&why);
 		break;
 	case EINVAL:
 		SAY(why.reason, "access flags not supported, or memory was registered "

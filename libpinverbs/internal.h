@@ -40,12 +40,13 @@ __attribute__((format(printf, 3, 4))) void say(char *buffer, size_t size,
 
 /*
  * explain.c: log a failed call, with what errno and the file tell about the reason. Each
- * returns the errno it was given, fail_range() and fail_kind() EINVAL.
+ * returns the errno it was given, fail_range(), fail_kind() and fail_no_pd() EINVAL.
  */
 int fail_lease(int fd, const char *operation, int err);
 int fail_release(int fd, int err);
 int fail_file_mr(int fd, const char *operation, int err, size_t length);
 int fail_address_mr(const void *address, const char *operation, int err, size_t length);
+int fail_no_pd(void);
 int fail_persist(int fd, int err, size_t length);
 int fail_flush(const struct ibv_qp_ex *qp, int err, size_t length);
 int fail_dereg(int fd, const char *operation, int err);

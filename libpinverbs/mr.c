@@ -153,6 +153,8 @@ static int grow_file(struct request *request, struct backing *backing)
 {
 	uint64_t size = backing->size;
 
+	if (!request->pd)
+		return fail_no_pd();
 	if (backing->kind == BACKING_DEVICE_DAX || !request->length ||
 	    request->length > INT64_MAX - size)
 		return fail_range(request->fd, size, request->length, size);
@@ -185,6 +187,8 @@ static int build(struct pinv_mr *mr, struct request *request, bool grow)
 	err = map_range(mr, request, &backing);
 	if (err)
 		return err;
+	if (!request->pd)
+		return fail_no_pd();
 	err = register_memory(mr, request->pd, (char *)mr->map + mr->skip,
 			      request->length, request->access);
 	return err ? fail_file_mr(request->fd, "register", err, request->length) : 0;
@@ -255,9 +259,14 @@ static int make_fork_safe(void)
 PINV_EXPORT struct pinv_mr *pinv_reg_mr(struct ibv_pd *pd, void *address, size_t length,
 					int access)
 {
-	struct pinv_mr *mr = new_mr();
+	struct pinv_mr *mr;
 	int err;
 
+	if (!pd) {
+		errno = fail_no_pd();
+		return NULL;
+	}
+	mr = new_mr();
 	if (!mr) {
 		errno = fail_address_mr(address, "register", ENOMEM, length);
 		return NULL;

@@ -142,9 +142,10 @@ int pinv_lease_query(int fd, enum pinv_lease_kind *kind);
  * within the file: see pinv_grow_file_mr().
  * Returns NULL with errno: those of pinv_lease_acquire() for a DAX file; EACCES write access
  * asked for and @fd not open for reading and writing; EINVAL empty range, or one that does
- * not lie within the file, or not a regular file; ENOMEM, over RLIMIT_MEMLOCK too (P9);
- * EFAULT the kernel does not pin the pages of this file for writing (page cache, P7), or a
- * hole under a read-only mapping (P8); those of mmap(2) and ibv_reg_mr(3).
+ * not lie within the file, or not a regular file, or @pd is NULL; ENOMEM, over RLIMIT_MEMLOCK
+ * too (P9); EFAULT the kernel does not pin the pages of this file for writing (page cache, P7),
+ * or a hole under a read-only mapping (P8), or a file without lease was cut meanwhile; those of
+ * mmap(2) and ibv_reg_mr(3).
  * Rules: P1, P3, P5, P7, P8, P9, P11.
  */
 struct pinv_mr *pinv_reg_file_mr(struct ibv_pd *pd, int fd, uint64_t offset,
@@ -179,7 +180,8 @@ struct pinv_mr *pinv_grow_file_mr(struct ibv_pd *pd, int fd, size_t length, int 
  * must stay mapped. A mapping of a DAX file needs a lease that the caller holds (P1).
  * Threads: safe.
  * Returns NULL with errno: those of ibv_reg_mr(3); EPERM no lease for a DAX file; EINVAL an
- * older kernel, and memory was registered before by other means. Rules: F1, P1, P2, P9.
+ * older kernel, and memory was registered before by other means, or @pd is NULL.
+ * Rules: F1, P1, P2, P9.
  */
 struct pinv_mr *pinv_reg_mr(struct ibv_pd *pd, void *address, size_t length, int access);
 
@@ -285,7 +287,8 @@ int pinv_query_cap(enum pinv_cap cap, struct pinv_cap_info *info);
  * pinv_query_device_cap - whether a device has a capability, and if not, why and what instead.
  *
  * It is about the device and its driver; the provider library must offer the operation too.
- * Threads: safe. Returns as pinv_query_cap(), or the errno of ibv_query_device_ex(3).
+ * Threads: safe. Returns as pinv_query_cap(), EINVAL also if @context is NULL, or the errno of
+ * ibv_query_device_ex(3).
  */
 int pinv_query_device_cap(struct ibv_context *context, enum pinv_device_cap cap,
 			  struct pinv_cap_info *info);

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -86,6 +88,53 @@ static void descriptors(void)
 	close(pipe_fds[1]);
 	close(path_only);
 	unlink("/tmp/guest-fifo");
+}
+
+static void (*before_mapping)(void);
+
+/* In the place of the C library's: when the library calls it, it has looked at the file. */
+void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+{
+	void (*call)(void) = before_mapping;
+
+	before_mapping = NULL;
+	if (call)
+		call();
+	return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+}
+
+static int memory_fd, cut_result;
+
+static void cut_memory(void)
+{
+	cut_result = ftruncate(memory_fd, SIZE / 2);
+}
+
+static void cut_file(void)
+{
+	cut_result = truncate_errno(true);
+}
+
+/* Between the look at the size and the mapping: a lease is there by then, if one is needed. */
+static void cut_before_mapping(void)
+{
+	struct pinv_mr *mr;
+
+	memory_fd = memfd_create("guest", MFD_CLOEXEC);
+	CU_ASSERT_EQUAL(ftruncate(memory_fd, SIZE), 0);
+	cut_result = -1;
+	before_mapping = cut_memory;
+	assert_refused(memory_fd, 0, 0, WRITE, EFAULT);
+	CU_ASSERT_EQUAL(cut_result, 0);
+	close(memory_fd);
+
+	before_mapping = cut_file;
+	mr = pinv_reg_file_mr(guest_pd, guest_fd, 0, 0, WRITE);
+	CU_ASSERT_EQUAL(cut_result, ETXTBSY);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mr);
+	CU_ASSERT_EQUAL(pinv_mr_ibv(mr)->length, SIZE);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
 }
 
 /* Holes are filled before they are pinned (P8). */
@@ -290,6 +339,9 @@ static void device_is_removed(void)
 	CU_ASSERT_EQUAL(count_descriptors(), before - 1);
 	CU_ASSERT_EQUAL(kind_held(), PINV_LEASE_NONE);
 	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+	CU_ASSERT_EQUAL(pinv_query_device_cap(guest_pd->context, PINV_DEVICE_CAP_FLUSH,
+					      NULL),
+			EIO);
 	CU_ASSERT_EQUAL(system("rdma link add rxe0 type rxe netdev "
 			       "$(sed -n 's/.* rxe0.* netdev \\([^ ]*\\).*/\\1/p' "
 			       "/tmp/guest-link)"),
@@ -299,6 +351,7 @@ static void device_is_removed(void)
 const struct guest_test guest_bad_tests[] = {
 	{ "bad ranges", ranges },
 	{ "bad descriptors", descriptors },
+	{ "cut before mapping", cut_before_mapping },
 	{ "sparse file", sparse_file },
 	{ "bad access flags", access_flags },
 	{ "no memlock", no_memlock },

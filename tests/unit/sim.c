@@ -50,6 +50,9 @@ static int fail_errno;
 static bool failed;
 static const char *close_name;
 static int close_fd;
+static const char *cut_name;
+static int cut_fd;
+static uint64_t cut_size;
 
 /* ---- what tests plan and see ---- */
 
@@ -68,6 +71,7 @@ void sim_reset(void)
 	fail_nth = 0;
 	fail_name = NULL;
 	close_name = NULL;
+	cut_name = NULL;
 	failed = false;
 	events[0] = '\0';
 	sim_reset_files();
@@ -112,6 +116,13 @@ void sim_close_after(const char *name, int fd)
 	close_fd = fd;
 }
 
+void sim_truncate_at(const char *name, int fd, uint64_t size)
+{
+	cut_name = name;
+	cut_fd = fd;
+	cut_size = size;
+}
+
 const char *sim_events(void)
 {
 	return events;
@@ -145,6 +156,10 @@ bool refuse(const char *name)
 {
 	bool chosen = fail_nth && --fail_nth == 0;
 
+	if (cut_name && !strcmp(cut_name, name)) {
+		cut_name = NULL;
+		sim_truncate(cut_fd, cut_size);
+	}
 	if (fail_name && !strcmp(fail_name, name)) {
 		fail_name = NULL;
 		chosen = true;

@@ -73,6 +73,9 @@ bool sim_has_failed(void);
 /* Another thread of the program closes @fd just after the call named @name. */
 void sim_close_after(const char *name, int fd);
 
+/* Another process cuts the file behind @fd when the library makes the call named @name. */
+void sim_truncate_at(const char *name, int fd, uint64_t size);
+
 /* Opening a file whose path ends so fails; @function runs when one is opened the @nth time. */
 void sim_deny(const char *ending, int err);
 void sim_on_open(const char *ending, unsigned nth, void (*function)(void));

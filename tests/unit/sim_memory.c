@@ -206,6 +206,15 @@ static int check_own(const void *address, struct lease **lease)
 	return address ? 0 : EFAULT;
 }
 
+/* A page wholly beyond the end of its file is not there. */
+static bool is_cut(const struct mapping *mapping, const char *address, size_t length)
+{
+	uint64_t end = mapping->offset + (address - mapping->address) + length;
+
+	return mapping->description->file->kind != SIM_DEVICE_DAX &&
+	       end > (mapping->description->file->size + PAGE - 1) / PAGE * PAGE;
+}
+
 static struct ibv_mr *simulate_reg(void *address, size_t length, int access)
 {
 	struct mapping *mapping = find_mapping(address);
@@ -217,7 +226,8 @@ static struct ibv_mr *simulate_reg(void *address, size_t length, int access)
 		return NULL;
 	err = mapping ? check_pin(mapping, &lease, access) : check_own(address, &lease);
 	if (!err && mapping &&
-	    (char *)address + length > mapping->address + mapping->length)
+	    ((char *)address + length > mapping->address + mapping->length ||
+	     is_cut(mapping, address, length)))
 		err = EFAULT;
 	if (err) {
 		record("reg", "!");

@@ -160,6 +160,10 @@ static void device_capabilities(void)
 	assert_device(PINV_DEVICE_CAP_FLUSH, 0, "");
 	assert_device(PINV_DEVICE_CAP_ATOMIC_WRITE, 0, "");
 	assert_device(PINV_DEVICE_CAP_ODP, 0, "");
+	CU_ASSERT_EQUAL(pinv_query_device_cap(NULL, PINV_DEVICE_CAP_FLUSH, NULL), EINVAL);
+	CU_ASSERT_EQUAL(pinv_query_device_cap(NULL, PINV_DEVICE_CAP_FLUSH, &info),
+			EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(info.reason, "no device"));
 	device_error = ENODEV;
 	assert_device(PINV_DEVICE_CAP_FLUSH, ENODEV, "querying the device");
 }

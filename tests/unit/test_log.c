@@ -106,6 +106,8 @@ static void every_errno_has_its_words(void)
 	assert_shape(unit_logged());
 	CU_ASSERT_PTR_NULL(pinv_lease_acquire(fd, PINV_LEASE_NONE));
 	assert_shape(unit_logged());
+	CU_ASSERT_PTR_NULL(pinv_reg_file_mr(NULL, fd, 0, 0, IBV_ACCESS_LOCAL_WRITE));
+	assert_shape(unit_logged());
 	sim_close(fd);
 }
 

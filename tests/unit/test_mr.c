@@ -366,6 +366,49 @@ static void files_that_cannot_be_registered(void)
 	sim_close(foreign);
 }
 
+/*
+ * Under a lease the size cannot change any more; before it is there, what is looked at afterwards
+ * counts. Without a lease the pages that have gone are missed when they are to be pinned.
+ */
+static void file_is_cut_meanwhile(void)
+{
+	static const char *const moments[] = { "fstat", "getfl", "mmap", "reg" };
+	int dax = sim_open(SIM_DAX, SIZE, O_RDWR);
+	size_t i;
+
+	sim_truncate_at("lease", dax, SIZE / 2);
+	assert_refused(dax, 0, SIZE, WRITE, EINVAL);
+	ASSERT_EVENTS("dup lease unlock close");
+	sim_close(dax);
+	for (i = 0; i < sizeof(moments) / sizeof(*moments); i++) {
+		int memory = sim_open(SIM_TMPFS, SIZE, O_RDWR);
+
+		sim_truncate_at(moments[i], memory, SIZE / 2);
+		assert_refused(memory, 0, SIZE, WRITE, i ? EFAULT : EINVAL);
+		ASSERT_EVENTS(i ? "mmap reg! munmap" : "");
+		sim_close(memory);
+	}
+}
+
+/* As in a program that goes on where there is no device. */
+static void no_device(void)
+{
+	int fd = sim_open(SIM_DAX, SIZE, O_RDWR);
+	char memory[64];
+
+	CU_ASSERT_PTR_NULL(pinv_reg_file_mr(NULL, fd, 0, 0, WRITE));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(unit_logged(), "no device"));
+	ASSERT_EVENTS("dup lease mmap munmap unlock close");
+	CU_ASSERT_PTR_NULL(pinv_grow_file_mr(NULL, fd, 4096, WRITE, NULL));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	ASSERT_EVENTS("dup lease unlock close");
+	CU_ASSERT_PTR_NULL(pinv_reg_mr(NULL, memory, sizeof(memory), WRITE));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	ASSERT_EVENTS("");
+	sim_close(fd);
+}
+
 static void stock_kernel(void)
 {
 	int dax = sim_open(SIM_DAX, SIZE, O_RDWR),
@@ -644,7 +687,8 @@ UNIT_MAIN("mr", UNIT_TEST(order_of_steps), UNIT_TEST(dereg_of_nothing),
 	  UNIT_TEST(caller_closes_its_descriptor_meanwhile),
 	  UNIT_TEST(ranges_within_the_file), UNIT_TEST(ranges_outside_the_file),
 	  UNIT_TEST(access_follows_the_descriptor),
-	  UNIT_TEST(files_that_cannot_be_registered), UNIT_TEST(stock_kernel),
+	  UNIT_TEST(files_that_cannot_be_registered), UNIT_TEST(file_is_cut_meanwhile),
+	  UNIT_TEST(no_device), UNIT_TEST(stock_kernel),
 	  UNIT_TEST(forked_child_leaves_the_region),
 	  UNIT_TEST(growing_registers_what_is_new), UNIT_TEST(growing_that_fails),
 	  UNIT_TEST(file_system_without_fallocate), UNIT_TEST(device_dax),
