@@ -205,6 +205,27 @@ int pinrxe_destroy_cq(struct ibv_cq *base)
 	return 0;
 }
 
+/* By the cheapest question that there is. The answer stays: then each empty poll asks. */
+int pinrxe_cq_look(struct pinrxe_cq *cq)
+{
+	struct ib_uverbs_query_device_resp resp;
+	struct {
+		struct ib_uverbs_cmd_hdr hdr;
+		struct ib_uverbs_query_device cmd;
+	} question = {
+		.hdr = { .command = IB_USER_VERBS_CMD_QUERY_DEVICE,
+			 .in_words = sizeof(question) / 4,
+			 .out_words = sizeof(resp) / 4 },
+		.cmd = { .response = (uintptr_t)&resp },
+	};
+
+	if (write(cq->vcq.cq.context->cmd_fd, &question, sizeof(question)) < 0 &&
+	    errno == EIO)
+		return pinrxe_cq_seems_empty(cq) ? -EIO : 0;
+	__atomic_store_n(&cq->idle_polls, 0, __ATOMIC_RELAXED);
+	return 0;
+}
+
 static inline int take(struct pinrxe_cq *cq, int n, struct ibv_wc *wc)
 {
 	struct pinrxe_ring *ring = &cq->ring;
@@ -237,7 +258,7 @@ int pinrxe_poll_cq(struct ibv_cq *base, int n, struct ibv_wc *wc)
 	struct pinrxe_cq *cq = to_cq(base);
 
 	if (pinrxe_cq_seems_empty(cq))
-		return 0;
+		return pinrxe_cq_idle(cq);
 	if (unlikely(!pinrxe_trylock(&cq->lock)))
 		return wait_and_take(cq, n, wc);
 	return take(cq, n, wc);

@@ -11,7 +11,8 @@ static inline void pinrxe_cq_set_own(struct pinrxe_cq *cq, uint32_t index)
 }
 
 /*
- * Polling an empty ring, what most polls do, takes no lock and writes nothing.
+ * Polling an empty ring, what most polls do, takes no lock and writes nothing that others read
+ * but pinrxe_cq_idle().
  *
  * "Empty" must be true of some moment during the call, or a completion that came before a
  * request for notification could be missed. So the two indices must not be equal by being
@@ -32,6 +33,26 @@ static inline bool pinrxe_cq_seems_empty(const struct pinrxe_cq *cq)
 
 	return producer == consumer &&
 	       buf == __atomic_load_n(&cq->ring.buf, __ATOMIC_RELAXED);
+}
+
+/* Asks the kernel whether the device is still there: -EIO if not, and nothing came meanwhile. */
+int pinrxe_cq_look(struct pinrxe_cq *cq);
+
+#define PINRXE_IDLE_POLLS (1 << 16)
+
+/*
+ * Requests under way when the device is removed are never completed, and nothing in the ring
+ * tells. So that who only polls does not do so for ever, the kernel is asked now and then: too
+ * seldom to cost anything. Polls that several threads make at once may count as one.
+ */
+static inline int pinrxe_cq_idle(struct pinrxe_cq *cq)
+{
+	uint32_t polls = __atomic_load_n(&cq->idle_polls, __ATOMIC_RELAXED) + 1;
+
+	if (unlikely(polls >= PINRXE_IDLE_POLLS))
+		return pinrxe_cq_look(cq);
+	__atomic_store_n(&cq->idle_polls, polls, __ATOMIC_RELAXED);
+	return 0;
 }
 
 #endif

@@ -24,7 +24,7 @@ static int start_poll(struct ibv_cq_ex *base, struct ibv_poll_cq_attr *attr)
 	if (unlikely(attr->comp_mask))
 		return EINVAL;
 	if (pinrxe_cq_seems_empty(cq))
-		return ENOENT;
+		return unlikely(pinrxe_cq_idle(cq)) ? EIO : ENOENT;
 	pinrxe_lock(&cq->lock);
 	producer = pinrxe_load_index(&ring->buf->producer_index) & ring->mask;
 	if (unlikely(producer == ring->own)) {

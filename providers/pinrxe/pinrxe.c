@@ -14,7 +14,7 @@
 #include "pinrxe-abi.h"
 
 #if IBVERBS_PABI_VERSION != 34
-#error "pinrxe is written for private ABI 34 of libibverbs (rdma-core 25 to 56), and this is another"
+#error "pinrxe is written for private ABI 34 of libibverbs (rdma-core 44 to 56), and this is another"
 #endif
 
 /*

@@ -50,6 +50,7 @@ struct pinrxe_cq {
 	struct pinrxe_lock lock;
 	const struct ib_uverbs_wc *current; /* between start_poll and end_poll */
 	struct retired *retired;
+	uint32_t idle_polls; /* since pinrxe_cq_look() was called */
 };
 
 struct pinrxe_rq {

@@ -5,6 +5,7 @@
  * everything that the kernel could write (built with AddressSanitizer and UBSan). The rings lie
  * between pages that cannot be accessed.
  */
+#define _GNU_SOURCE /* posix_openpt() */
 #include <config.h>
 
 #include <err.h>
@@ -147,6 +148,7 @@ static void hostile_completions(void)
 	struct ibv_wc wc[70];
 
 	make_ring(&cq.ring, 6);
+	cq.vcq.cq.context = &context.context;
 	pinrxe_fill_cq_ex(&cq, IBV_WC_STANDARD_FLAGS);
 	for (int i = 0; i < 50000; i++) {
 		struct ibv_poll_cq_attr attr = {};
@@ -165,6 +167,45 @@ static void hostile_completions(void)
 		ibv_end_poll(&cq.vcq.cq_ex);
 		CHECK(cq.ring.own <= cq.ring.mask);
 	}
+	free_ring(&cq.ring);
+}
+
+/* A descriptor of which every write fails with EIO, as of a device that was removed. */
+static int open_removed(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY), slave;
+
+	CHECK(master >= 0 && !unlockpt(master));
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	CHECK(slave >= 0);
+	close(master);
+	return slave;
+}
+
+/* Empty polls find out, and go on saying so; completions from before the removal come first. */
+static void polling_a_removed_device(void)
+{
+	int there = context.context.cmd_fd;
+	struct ibv_poll_cq_attr attr = {};
+	struct pinrxe_cq cq = {};
+	struct ibv_wc wc[2];
+
+	make_ring(&cq.ring, 6);
+	cq.vcq.cq.context = &context.context;
+	pinrxe_fill_cq_ex(&cq, IBV_WC_STANDARD_FLAGS);
+	for (int i = 0; i < 3 * PINRXE_IDLE_POLLS; i++)
+		CHECK(!pinrxe_poll_cq(&cq.vcq.cq, 2, wc));
+	context.context.cmd_fd = open_removed();
+	while (!pinrxe_poll_cq(&cq.vcq.cq, 2, wc))
+		CHECK(cq.idle_polls < PINRXE_IDLE_POLLS);
+	CHECK(pinrxe_poll_cq(&cq.vcq.cq, 2, wc) == -EIO);
+	CHECK(ibv_start_poll(&cq.vcq.cq_ex, &attr) == EIO);
+	cq.ring.buf->producer_index = 1;
+	CHECK(pinrxe_poll_cq(&cq.vcq.cq, 2, wc) == 1);
+	CHECK(pinrxe_poll_cq(&cq.vcq.cq, 2, wc) == -EIO);
+	close(context.context.cmd_fd);
+	context.context.cmd_fd = there;
+	CHECK(ibv_start_poll(&cq.vcq.cq_ex, &attr) == ENOENT);
 	free_ring(&cq.ring);
 }
 
@@ -298,6 +339,7 @@ static void completions_between_threads(void)
 	pthread_t threads[4];
 
 	make_ring(&g.cq.ring, 6);
+	g.cq.vcq.cq.context = &context.context;
 	pinrxe_fill_cq_ex(&g.cq, IBV_WC_STANDARD_FLAGS);
 	CHECK(!pthread_create(&threads[0], NULL, complete, &g));
 	CHECK(!pthread_create(&threads[1], NULL, poll_plain, &g));
@@ -383,6 +425,7 @@ int main(int argc, char **argv)
 	}
 	hostile_geometry();
 	hostile_completions();
+	polling_a_removed_device();
 	hostile_requests();
 	return 0;
 }
