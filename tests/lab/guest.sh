@@ -151,6 +151,17 @@ new_run() # sets log
 
 quote() { echo "${1//,/,,}"; } # for QEMU's option lists
 
+# TCG goes through a REP string instruction byte by byte: without ERMS the kernel copies eight at a time.
+# SMAP ends a translated block at each access to user memory; the flavour that looks for stray ones has it.
+tcg_cpu()
+{
+	if [[ $flavour == kasan ]]; then
+		echo max,-erms
+	else
+		echo max,-erms,-smap
+	fi
+}
+
 qemu_args() # HOST; sets args
 {
 	local host=$1 dir=$job/$1 share=off from=$disks snapshot=on append i
@@ -180,7 +191,7 @@ qemu_args() # HOST; sets args
 		# before 8.1 may miss that a CPU writes to code while another translates it: the kernel switches
 		# a tracepoint, the other CPU runs into the breakpoint of before, "Oops: int3"
 		args+=(-machine q35,nvdimm=on -accel "tcg,thread=$([[ $parallel ]] && echo multi || echo single)"
-			-cpu max)
+			-cpu "$(tcg_cpu)")
 		# on a busy machine it is calibrated wrongly, and with one CPU nothing contradicts it; and ticks
 		# come too late for the look whether the timer works
 		append+=" tsc=unstable no_timer_check"
