@@ -42,9 +42,51 @@ struct mapping {
 	struct file *file;
 };
 
-/* Guards everything here. Held for short, never while the kernel is asked to map. */
+/*
+ * Guards everything here. Held for short, never while the kernel is asked to map for the program.
+ * The program's allocator may call mmap() with its own lock held, so nothing under this one calls
+ * the allocator: what is needed comes from nodes.
+ */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mapping *mappings;
+
+union node {
+	union node *next;
+	struct file file;
+	struct mapping mapping;
+};
+
+#define NODES 128 /* mapped at once, and kept */
+
+static union node *nodes;
+
+/* Caller holds the lock. NULL: no memory. */
+static void *take_node(void)
+{
+	union node *node = nodes;
+	size_t i;
+
+	if (!node) {
+		node = (void *)syscall(SYS_mmap, NULL, NODES * sizeof(*node),
+				       PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (node == MAP_FAILED)
+			return NULL;
+		for (i = 0; i + 1 < NODES; i++)
+			node[i].next = &node[i + 1];
+	}
+	nodes = node->next;
+	return node;
+}
+
+/* Caller holds the lock. */
+static void give_node(void *unused)
+{
+	union node *node = unused;
+
+	node->next = nodes;
+	nodes = node;
+}
 
 static void before_fork(void)
 {
@@ -104,7 +146,7 @@ static void drop_file(struct file *file)
 	if (--file->users)
 		return;
 	close(file->fd);
-	free(file);
+	give_node(file);
 }
 
 /* Caller holds the lock. NULL: the mapping goes unwatched, as if this library were not here. */
@@ -119,21 +161,21 @@ static struct file *hold_file(int fd)
 			return mapping->file;
 		}
 	}
-	file = malloc(sizeof(*file));
+	file = take_node();
 	if (!file)
 		return NULL;
 	file->users = 1;
 	file->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (file->fd >= 0)
 		return file;
-	free(file);
+	give_node(file);
 	return NULL;
 }
 
 /* Caller holds the lock, and has a reference to the file, which passes to the mapping. */
 static void add_mapping(uintptr_t start, uintptr_t end, struct file *file)
 {
-	struct mapping *mapping = malloc(sizeof(*mapping));
+	struct mapping *mapping = take_node();
 
 	if (!mapping) {
 		drop_file(file);
@@ -163,7 +205,7 @@ static void remove_range(uintptr_t start, uintptr_t end)
 		} else {
 			*link = mapping->next;
 			drop_file(mapping->file);
-			free(mapping);
+			give_node(mapping);
 		}
 	}
 }
