@@ -28,7 +28,7 @@ static struct ibv_pd *open_device(void)
 	struct ibv_pd *pd = context ? ibv_alloc_pd(context) : NULL;
 
 	if (!pd)
-		err(1, "no RDMA device; add one (rdma link add)");
+		errx(1, "no RDMA device; add one (rdma link add)");
 	return pd;
 }
 

@@ -71,7 +71,7 @@ static void run_server(const char *path, int socket)
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	if (!pd)
-		err(1, "no RDMA device; add one (rdma link add)");
+		errx(1, "no RDMA device; add one (rdma link add)");
 	if (fd < 0 || ftruncate(fd, SIZE))
 		err(1, "%s", path);
 	if (!pinv_reg_file_mr(pd, fd, 0, 0,

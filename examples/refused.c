@@ -30,7 +30,7 @@ static int run_blocker(const char *path, int ready, int go)
 	char byte;
 
 	if (!pd)
-		err(1, "no RDMA device; add one (rdma link add)");
+		errx(1, "no RDMA device; add one (rdma link add)");
 	if (fd < 0 || ftruncate(fd, SIZE))
 		err(1, "%s", path);
 	mr = pinv_reg_file_mr(pd, fd, 0, 0,
