@@ -141,31 +141,36 @@ provider_options() # sets provider_cmake
 
 plugin=providers/pinrxe/libpinrxe	# in the build folder; libibverbs adds -rdmav34.so
 
+# Programs that poll share one CPU: with two in turn each would poll to the end of its turn.  The verbs, with
+# their threads, have two at the same time.
 plan_provider()
 {
 	local name
-	local -a names=() last=()
+	local -a names=() last=() parallel=()
 
 	for name in "$top"/tests/provider/guest/*; do
 		name=${name##*/}
 		selected "provider.$name" || continue
+		case $name in
 		# it takes the device away
-		if [[ $name == unplug ]]; then
-			last=("$name")
-		else
-			names+=("$name")
-		fi
+		unplug) last=("$name") ;;
+		verbs) parallel=("$name") ;;
+		*) names+=("$name") ;;
+		esac
 	done
 	names+=("${last[@]}")
-	((${#names[@]} == 0)) || guest_task bench provider provider_task "${names[@]}"
+	((${#names[@]} == 0)) || guest_task bench provider provider_task provider in-turn "${names[@]}"
+	((${#parallel[@]} == 0)) ||
+		guest_task bench provider.verbs provider_task provider.verbs parallel "${parallel[@]}"
 }
 
 # All in one guest, one after the other.
-provider_task() # NAME...
+provider_task() # TASK in-turn|parallel NAME...
 {
-	local name
+	local task=$1 how=$2 name
 	local -a names=()
 
+	shift 2
 	if [[ ! -e $top/build/$plugin-rdmav34.so ]]; then
 		for name; do
 			skip "provider.$name" "built without rdma-core source: $no_rdma_core"
@@ -173,8 +178,12 @@ provider_task() # NAME...
 		return
 	fi
 	guest_defaults
-	# programs that poll: one CPU in turn with another would poll to the end of its turn
-	flavour=bench image=${images[bench]} limit=1500 parallel=1
+	flavour=bench image=${images[bench]} limit=1500
+	if [[ $how == parallel ]]; then
+		parallel=1
+	else
+		smp=1
+	fi
 	for name; do
 		! provider_prepare "$name" || names+=("$name")
 	done
@@ -184,7 +193,7 @@ provider_task() # NAME...
 		: >>"$PINVERBS_OUT/$name.result"
 		provider_result "$name" "$PINVERBS_OUT/$name.result"
 	done
-	log_result provider
+	log_result "$task"
 }
 
 # Each prints TAP-like lines: "ok NAME", "skip NAME REASON", "FAIL NAME" with details below it.
