@@ -18,21 +18,15 @@
 
 #define FILE_SIZE KiB(64)
 
-static char served[128]; /* folder on the DAX file system */
+static const char *served; /* folder on the DAX file system */
 static struct actor *holder;
 
 /* The file under a lease, and its path on the server. */
 static const char *leased_file(enum nfs_version version)
 {
 	static char path[256];
-	const char *dir = check_dir(), *end = strstr(dir, "-plain/");
 
-	if (!end)
-		broken("%s: no DAX file system beside it", dir);
-	snprintf(served, sizeof(served), "%.*s/nfs-lease-%d", (int)(end - dir), dir,
-		 getpid());
-	if (mkdir(served, 0755))
-		broken("%s: %s", served, errno_name(errno));
+	served = dax_folder();
 	snprintf(path, sizeof(path), "%s/leased", served);
 	make_file(path, FILE_SIZE);
 	holder = actor_start("holder");

@@ -78,6 +78,19 @@ const char *nfs_mount(enum nfs_version version)
 	return nfs_mount_at(version, check_dir(), "");
 }
 
+const char *dax_folder(void)
+{
+	static char folder[128];
+	const char *dir = check_dir(), *end = strstr(dir, "-plain/");
+
+	if (!end)
+		broken("%s: no DAX file system beside it", dir);
+	snprintf(folder, sizeof(folder), "%.*s/served-%d", (int)(end - dir), dir, getpid());
+	if (mkdir(folder, 0755))
+		broken("%s: %s", folder, errno_name(errno));
+	return folder;
+}
+
 const char *nfs_path(const char *name)
 {
 	static char path[8][600];

@@ -55,6 +55,8 @@ enum nfs_version {
 const char *nfs_mount_at(enum nfs_version version, const char *folder, const char *more);
 /* The check's own folder. */
 const char *nfs_mount(enum nfs_version version);
+/* A new folder of the DAX file system that is served beside the check's own, on the server. */
+const char *dax_folder(void);
 /* The path of a file of the check's folder there, and on the server. */
 const char *nfs_path(const char *name);
 
