@@ -148,7 +148,7 @@ copy_objects() # TREE
 	*/demo-stock) from=${1%/*}/stock ;;
 	*/stock) from=${1%/*}/demo-stock ;;
 	*/bench) from=${1%/*}/demo ;;
-	*/mutants) from=${1%/*}/test ;;
+	*/mutants | */check) from=${1%/*}/test ;;
 	*) return ;;
 	esac
 	[[ -e $from/vmlinux && $(<"$from/.pinverbs-version") == "$version" ]] || return 0
