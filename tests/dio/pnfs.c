@@ -104,7 +104,7 @@ CHECK(pnfs_layout_refuses_an_exclusive_lease, "L2", STOCK_FAIL)
 	nfs41_close();
 }
 
-/* The server's answer is that of a layout that somebody else has for now. */
+/* The client reads and writes through the server meanwhile: NFS4ERR_DELAY would let it wait. */
 CHECK(pnfs_layout_waits_for_an_exclusive_lease, "L2", STOCK_FAIL)
 {
 	struct shared s = shared_file(true);
@@ -112,8 +112,8 @@ CHECK(pnfs_layout_waits_for_an_exclusive_lease, "L2", STOCK_FAIL)
 
 	file_state(s.path, &before);
 	require(0, a_setlease(s.holder, s.fd, EXCLUSIVE_LAYOUT));
-	expect_value(NFS4ERR_DELAY, nfs41_layoutget(FILE_SIZE));
-	expect_value(NFS4ERR_DELAY, nfs41_layoutget(FILE_SIZE));
+	expect_value(NFS4ERR_LAYOUTUNAVAILABLE, nfs41_layoutget(FILE_SIZE));
+	expect_value(NFS4ERR_LAYOUTUNAVAILABLE, nfs41_layoutget(FILE_SIZE));
 	expect_value(EXCLUSIVE_LAYOUT, a_getlease(s.holder, s.fd));
 	expect_unchanged(s.path, &before, "LAYOUTGET");
 	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
@@ -131,7 +131,7 @@ CHECK(pnfs_layout_after_the_holder_has_exited, "L2,L11", STOCK_FAIL)
 	long fd = must(actor_send_fd(s.holder, (int)s.fd, heir));
 
 	require(0, a_setlease(s.holder, s.fd, EXCLUSIVE_LAYOUT));
-	expect_value(NFS4ERR_DELAY, nfs41_layoutget(FILE_SIZE));
+	expect_value(NFS4ERR_LAYOUTUNAVAILABLE, nfs41_layoutget(FILE_SIZE));
 	actor_kill(s.holder);
 	expect_value(NFS4_OK, nfs41_layoutget(FILE_SIZE));
 	expect(EAGAIN, a_setlease(heir, fd, EXCLUSIVE_LAYOUT));
@@ -286,5 +286,31 @@ CHECK(nfs41_truncate_after_lease_break_time, "L3", STOCK_FAIL)
 	eventually(-(long)nfs41_truncate(PAGE));
 	expect(EAGAIN, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	expect_size(&s, PAGE);
+	nfs41_close();
+}
+
+/* ---- pages in use for a moment ---- */
+
+/* A direct write to another file is on its way from a mapping of this one. */
+CHECK(pnfs_layout_of_a_page_in_use, "T4", STOCK_FAIL)
+{
+	struct shared s = shared_file(true);
+	int to, from = open_file(s.path, O_RDWR);
+	struct iovec iov = { .iov_len = PAGE };
+	struct request r;
+
+	make_file("other", FILE_SIZE);
+	nfs_mount(NFS4);
+	to = open_file(nfs_path("other"), O_RDWR | O_DIRECT);
+	iov.iov_base = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, from, 0);
+	if (iov.iov_base == MAP_FAILED)
+		broken("mmap: %s", errno_name(errno));
+	nfs_hold();
+	require(0, request_start(&r, true, to, &iov, 1, 0));
+	expect_value(NFS4ERR_DELAY, nfs41_layoutget(FILE_SIZE));
+	nfs_release();
+	expect_value((long)PAGE, request_end(&r, 5000));
+	expect_value(NFS4_OK, nfs41_layoutget(FILE_SIZE));
+	expect_value(NFS4_OK, nfs41_layoutreturn());
 	nfs41_close();
 }
