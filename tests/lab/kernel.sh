@@ -141,17 +141,21 @@ apply_series() # FOLDER
 # where make then builds only what differs.  What make made has one link, source has two.
 copy_objects() # TREE
 {
-	local from
+	local name from=
 
 	case $1 in
-	*/demo) from=${1%/*}/demo-stock ;;
-	*/demo-stock) from=${1%/*}/stock ;;
-	*/stock) from=${1%/*}/demo-stock ;;
-	*/bench) from=${1%/*}/demo ;;
-	*/mutants | */check) from=${1%/*}/test ;;
-	*) return ;;
+	*/demo) set -- "$1" demo-stock stock ;;
+	*/demo-stock) set -- "$1" stock ;;
+	*/stock) set -- "$1" demo-stock ;;
+	*/bench) set -- "$1" demo stock ;;
+	*/mutants | */check) set -- "$1" test ;;
 	esac
-	[[ -e $from/vmlinux && $(<"$from/.pinverbs-version") == "$version" ]] || return 0
+	for name in "${@:2}"; do
+		from=${1%/*}/$name
+		[[ ! -e $from/vmlinux || $(<"$from/.pinverbs-version") != "$version" ]] || break
+		from=
+	done
+	[[ $from ]] || return 0
 	(
 		exec {fd}>>"$cache/locks/kernel-${from##*/}"
 		flock -n "$fd" || exit 0
@@ -256,7 +260,7 @@ compile() # TREE LOG FLAVOUR
 	progress "building the $flavour kernel: preparing"
 	await make -C "$tree" -s "-j$jobs" prepare >>"$log" 2>&1 || build_failed "$log"
 	total=$(make -C "$tree" -n bzImage 2>/dev/null | grep -Ec "echo '?  (CC|AS) ")
-	exec {out}< <(exec setsid setpriv --pdeathsig TERM make -C "$tree" "-j$jobs" bzImage 2>&1)
+	exec {out}< <(exec setsid setpriv --pdeathsig TERM make -C "$tree" "-j$((jobs + 1))" bzImage 2>&1)
 	pid=$!
 	children[$pid]=1
 	while IFS= read -r -u "$out" line; do

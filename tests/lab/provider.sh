@@ -159,9 +159,9 @@ plan_provider()
 		esac
 	done
 	names+=("${last[@]}")
-	((${#names[@]} == 0)) || guest_task bench provider provider_task provider in-turn "${names[@]}"
+	((${#names[@]} == 0)) || guest_task demo provider provider_task provider in-turn "${names[@]}"
 	((${#parallel[@]} == 0)) ||
-		guest_task bench provider.verbs provider_task provider.verbs parallel "${parallel[@]}"
+		guest_task demo provider.verbs provider_task provider.verbs parallel "${parallel[@]}"
 }
 
 # All in one guest, one after the other.
@@ -178,7 +178,7 @@ provider_task() # TASK in-turn|parallel NAME...
 		return
 	fi
 	guest_defaults
-	flavour=bench image=${images[bench]} limit=1500
+	flavour=demo image=${images[demo]} limit=1500
 	if [[ $how == parallel ]]; then
 		parallel=1
 	else
