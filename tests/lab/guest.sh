@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 #
-# Guests: the two small programs, the disks, QEMU, and what became of the command.
+# Guests: the three small programs, the disks, QEMU, and what became of the command.
 
-# The programs that carry a command into the guest and its output and status out, built once.
+# The programs that set the guest up, carry a command into it and its output and status out; built once.
 tools() # sets tools
 {
 	local key new log
 
-	key=$(cat "$lab"/{frame.h,host.c,guest.c} | sha256sum | cut -c 1-24)
+	key=$(cat "$lab"/{frame.h,host.c,guest.c,init.c} | sha256sum | cut -c 1-24)
 	tools=$cache/tools/$key
 	[[ ! -d $tools ]] || return 0
 	new=$cache/tools/.$key.$$
@@ -16,7 +16,8 @@ tools() # sets tools
 	temporary+=("$new")
 	mkdir "$new" || die "cannot write to $cache/tools: free space there"
 	if ! cc -O2 -o "$new/lab-host" "$lab/host.c" >"$log" 2>&1 ||
-		! cc -O2 -o "$new/lab-guest" "$lab/guest.c" >>"$log" 2>&1; then
+		! cc -O2 -static -o "$new/lab-guest" "$lab/guest.c" >>"$log" 2>&1 ||
+		! cc -O2 -static -o "$new/lab-init" "$lab/init.c" >>"$log" 2>&1; then
 		die "cannot compile tests/lab: $(grep -m 1 -E 'error|cannot|No space' "$log") (log: $log)"
 	fi
 	# another one may have been faster
@@ -168,7 +169,7 @@ qemu_args() # HOST; sets args
 
 	append="console=ttyS0 loglevel=7 printk.devkmsg=on panic=-1 root=rootfs rootfstype=9p"
 	append+=" rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose ro"
-	append+=" init=$dir/init pinverbs.job=$dir $kernel_args"
+	append+=" init=$dir/lab-init pinverbs.job=$dir $kernel_args"
 	if [[ $pmem ]]; then
 		share=on from=$pmem
 	fi
@@ -233,19 +234,15 @@ job_files() # HOST CMD…
 
 	shift
 	mkdir "$dir" &&
-		cp "$lab/guest-init" "$dir/init" &&
-		cp "$tools/lab-guest" "$dir/" &&
+		cp "$tools"/lab-{init,guest} "$dir/" &&
 		printf '%s\0' "$@" >"$dir/args" &&
 		env -0 >"$dir/env" &&
 		printf '%s' "$here" >"$dir/cwd" ||
 		die "no disk space in /tmp: free some"
 	((hosts == 1)) || which=eth
 	[[ -z $terminal ]] || : >"$dir/tty"
-	{
-		echo "HOST=$host HOSTS=$hosts NET=$which FLAVOUR=$flavour CUT=$cut"
-		echo "DISKS=$([[ $raw ]] && echo raw || echo ready)"
-		printf 'OUT=%q\n' "$PINVERBS_OUT"
-	} >"$dir/conf"
+	printf '%s\0' "HOST=$host" "HOSTS=$hosts" "NET=$which" "FLAVOUR=$flavour" "CUT=$cut" \
+		"DISKS=$([[ $raw ]] && echo raw || echo ready)" "OUT=$PINVERBS_OUT" >"$dir/conf"
 }
 
 # Boots the guest, or both, with CMD.  Wants image, tools, disks, accel, log and the settings of
