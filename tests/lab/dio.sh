@@ -45,6 +45,7 @@ dio_task() # dio|dio-stress FLAVOUR
 	case $1 in
 	dio)
 		kernel_args=kunit.enable=1
+		smp=1
 		litmus=$suite/litmus.$2.dio
 		;;
 	dio-stress) parallel=1 ;;
