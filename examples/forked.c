@@ -20,18 +20,6 @@
 #define SIZE  8192
 #define WRITE (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE)
 
-static struct ibv_pd *open_device(void)
-{
-	struct ibv_device **devices = ibv_get_device_list(NULL);
-	struct ibv_context *context =
-		devices && devices[0] ? ibv_open_device(devices[0]) : NULL;
-	struct ibv_pd *pd = context ? ibv_alloc_pd(context) : NULL;
-
-	if (!pd)
-		errx(1, "no RDMA device; add one (rdma link add)");
-	return pd;
-}
-
 /* The address by which a device reaches itself: one that is not link-local. */
 static int find_gid(struct ibv_context *context, union ibv_gid *gid)
 {
@@ -126,13 +114,15 @@ int main(void)
 {
 	char *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct ibv_pd *pd = open_device();
-	struct ibv_cq *cq = ibv_create_cq(pd->context, 1, NULL, NULL, 0);
+	struct ibv_pd *pd = pinv_open_pd(NULL);
+	struct ibv_cq *cq = pd ? ibv_create_cq(pd->context, 1, NULL, NULL, 0) : NULL;
 	struct ibv_qp *qp = cq ? make_queue_pair(pd, cq) : NULL;
 	struct pinv_mr *mr;
 	int go[2], status;
 	pid_t child;
 
+	if (!pd)
+		err(1, "open an RDMA device (see ibv_devices)");
 	if (!qp || memory == MAP_FAILED || pipe(go))
 		err(1, "set up");
 	strcpy(memory + SIZE / 2, "at the fork");

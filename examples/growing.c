@@ -20,22 +20,10 @@
 #define SEGMENTS 4
 #define WRITE    (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE)
 
-static struct ibv_pd *open_device(void)
-{
-	struct ibv_device **devices = ibv_get_device_list(NULL);
-	struct ibv_context *context =
-		devices && devices[0] ? ibv_open_device(devices[0]) : NULL;
-	struct ibv_pd *pd = context ? ibv_alloc_pd(context) : NULL;
-
-	if (!pd)
-		errx(1, "no RDMA device; add one (rdma link add)");
-	return pd;
-}
-
 int main(int argc, char **argv)
 {
 	struct pinv_mr *segments[SEGMENTS];
-	struct ibv_pd *pd = open_device();
+	struct ibv_pd *pd = pinv_open_pd(NULL);
 	struct pinv_lease *lease;
 	uint64_t offset;
 	char text[32];
@@ -43,6 +31,8 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		errx(2, "usage: growing FILE");
+	if (!pd)
+		err(1, "open an RDMA device (see ibv_devices)");
 	fd = open(argv[1], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		err(1, "%s", argv[1]);

@@ -64,20 +64,17 @@ static int receive_descriptor(int socket)
 /* Registers the file, hands over, exits without deregistering: nothing is left of it. */
 static void run_server(const char *path, int socket)
 {
-	struct ibv_device **devices = ibv_get_device_list(NULL);
-	struct ibv_context *context =
-		devices && devices[0] ? ibv_open_device(devices[0]) : NULL;
-	struct ibv_pd *pd = context ? ibv_alloc_pd(context) : NULL;
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct ibv_pd *pd = pinv_open_pd(NULL);
+	int fd = pd ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
 
 	if (!pd)
-		errx(1, "no RDMA device; add one (rdma link add)");
+		err(1, "open an RDMA device (see ibv_devices)");
 	if (fd < 0 || ftruncate(fd, SIZE))
 		err(1, "%s", path);
 	if (!pinv_reg_file_mr(pd, fd, 0, 0,
 			      IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE))
 		err(1, "register %s", path);
-	send_descriptor(socket, context->cmd_fd);
+	send_descriptor(socket, pd->context->cmd_fd);
 	printf("server %d: registered %s, handed the context over, exits\n", getpid(),
 	       path);
 }

@@ -21,16 +21,13 @@
 /* Registers the file and keeps it until its input ends. */
 static int run_blocker(const char *path, int ready, int go)
 {
-	struct ibv_device **devices = ibv_get_device_list(NULL);
-	struct ibv_context *context =
-		devices && devices[0] ? ibv_open_device(devices[0]) : NULL;
-	struct ibv_pd *pd = context ? ibv_alloc_pd(context) : NULL;
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct ibv_pd *pd = pinv_open_pd(NULL);
+	int fd = pd ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
 	struct pinv_mr *mr;
 	char byte;
 
 	if (!pd)
-		errx(1, "no RDMA device; add one (rdma link add)");
+		err(1, "open an RDMA device (see ibv_devices)");
 	if (fd < 0 || ftruncate(fd, SIZE))
 		err(1, "%s", path);
 	mr = pinv_reg_file_mr(pd, fd, 0, 0,

@@ -217,6 +217,65 @@ int fail_no_pd(void)
 	return EINVAL;
 }
 
+static void explain_no_device(const char *device, struct pinv_cap_info *why)
+{
+	if (!kernel_has_rdma_devices()) {
+		SAY(why->reason, "kernel has no RDMA device");
+		SAY(why->remedy,
+		    "load its driver, or add Soft-RoCE: rdma link add rxe0 type "
+		    "rxe netdev eth0");
+	} else if (device) {
+		SAY(why->reason,
+		    "no device of that name, or no driver of libibverbs for it");
+		SAY(why->remedy, "see which there are: ibv_devices(1), rdma-link(8)");
+	} else {
+		SAY(why->reason, "libibverbs has no driver for the kernel's devices");
+		SAY(why->remedy, "install ibverbs-providers");
+	}
+}
+
+int fail_open_pd(const char *device, int err)
+{
+	struct pinv_cap_info why;
+	char object[80];
+
+	if (!log_wanted())
+		return err;
+	SAY(object, "RDMA device%s%s", device ? " " : "", device ? device : "");
+	switch (err) {
+	case ENODEV:
+		explain_no_device(device, &why);
+		break;
+	case EACCES:
+	case EPERM:
+		SAY(why.reason, "caller may not open its /dev/infiniband/uverbs*");
+		SAY(why.remedy, "be in the group that may, see: ls -l /dev/infiniband");
+		break;
+	default:
+		other_reason(&why, err);
+	}
+	log_failure_of(object, "open", err, &why);
+	return err;
+}
+
+int fail_close_pd(const struct ibv_context *context, const char *operation, int err)
+{
+	struct pinv_cap_info why;
+	char object[80];
+
+	if (!log_wanted())
+		return err;
+	SAY(object, "RDMA device %s", ibv_get_device_name(context->device));
+	if (err == EBUSY) {
+		SAY(why.reason, "memory regions or queue pairs still use it");
+		SAY(why.remedy, "deregister and destroy them, then call again");
+	} else {
+		other_reason(&why, err);
+	}
+	log_failure_of(object, operation, err, &why);
+	return err;
+}
+
 int fail_address_mr(const void *address, const char *operation, int err, size_t length)
 {
 	struct pinv_cap_info why;

@@ -29,6 +29,9 @@ unsigned long process_generation(void);
 bool kernel_has_layout_leases(void);
 int file_is_dax(int fd, bool *dax);
 
+/* device.c */
+bool kernel_has_rdma_devices(void);
+
 /* log.c */
 bool log_wanted(void);
 void log_failure_of(const char *object, const char *operation, int err,
@@ -47,6 +50,8 @@ int fail_release(int fd, int err);
 int fail_file_mr(int fd, const char *operation, int err, size_t length);
 int fail_address_mr(const void *address, const char *operation, int err, size_t length);
 int fail_no_pd(void);
+int fail_open_pd(const char *device, int err);
+int fail_close_pd(const struct ibv_context *context, const char *operation, int err);
 int fail_persist(int fd, int err, size_t length);
 int fail_flush(const struct ibv_qp_ex *qp, int err, size_t length);
 int fail_dereg(int fd, const char *operation, int err);

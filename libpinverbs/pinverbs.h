@@ -125,6 +125,29 @@ int pinv_lease_notice(const struct pinv_lease *lease, int *fd);
 int pinv_lease_query(int fd, enum pinv_lease_kind *kind);
 
 /*
+ * pinv_open_pd - open an RDMA device, and allocate a protection domain on it.
+ *
+ * Effect: opens the device of that name, or if @device is NULL the first that can be opened,
+ * with ibv_open_device(3) and ibv_alloc_pd(3). Nothing of this library needs it: any protection
+ * domain will do for memory regions.
+ * Ownership: protection domain and device (pd->context) are the caller's, to be given to
+ * pinv_close_pd(), or to ibv_dealloc_pd() and ibv_close_device().
+ * Threads: safe.
+ * Returns NULL with errno: ENODEV there is no such device, or none that libibverbs has a driver
+ * for; EACCES, EPERM the caller may not open it; EMFILE; ENOMEM; others of open(2).
+ */
+struct ibv_pd *pinv_open_pd(const char *device);
+
+/*
+ * pinv_close_pd - free a protection domain, and close its device.
+ *
+ * NULL is allowed and does nothing. Threads: safe; see the top of this file.
+ * Returns EBUSY, nothing changed, while there are memory regions, queue pairs and others on it;
+ * those of ibv_dealloc_pd(3); those of ibv_close_device(3), after which the domain has gone.
+ */
+int pinv_close_pd(struct ibv_pd *pd);
+
+/*
  * pinv_reg_file_mr - map a range of a file and register it as a memory region.
  *
  * Effect: takes the exclusive layout lease that a DAX file needs (as pinv_lease_acquire(),

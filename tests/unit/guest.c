@@ -241,20 +241,6 @@ static const struct guest_test tests[] = {
 	{ NULL, NULL },
 };
 
-static int open_device(void)
-{
-	struct ibv_device **devices = ibv_get_device_list(NULL);
-	struct ibv_context *context =
-		devices && devices[0] ? ibv_open_device(devices[0]) : NULL;
-
-	pd = context ? ibv_alloc_pd(context) : NULL;
-	if (pd)
-		return 0;
-	fprintf(stderr, "guest: RDMA device: open: %s; add one (rdma link add)\n",
-		strerror(errno));
-	return -1;
-}
-
 /* Adds the tests of a table whose names contain the pattern; the number, or -1. */
 static int add_tests(CU_pSuite suite, const struct guest_test *table, const char *pattern)
 {
@@ -283,9 +269,10 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	snprintf(path, sizeof(path), "%s/pinverbs-guest.%d", argv[1], getpid());
-	if (open_device() || CU_initialize_registry())
-		return 1;
 	pinv_set_log(show, NULL);
+	pd = pinv_open_pd(NULL);
+	if (!pd || CU_initialize_registry())
+		return 1;
 	suite = CU_add_suite_with_setup_and_teardown(argv[1], NULL, NULL, set_up,
 						     tear_down);
 	if (!suite)

@@ -191,9 +191,7 @@ static void no_memlock(void)
 	child = fork();
 	if (!child) {
 		/* A context of its own: what is pinned counts for who opened it. */
-		struct ibv_device **devices = ibv_get_device_list(NULL);
-
-		guest_pd = ibv_alloc_pd(ibv_open_device(devices[0]));
+		guest_pd = pinv_open_pd(NULL);
 		_exit(guest_pd ? limited() : 4);
 	}
 	CU_ASSERT_EQUAL(status_of(child), 0);
@@ -210,6 +208,36 @@ static void not_the_owner(void)
 		_exit(pinv_lease_acquire(guest_fd, PINV_LEASE_EXCLUSIVE) ? 2 : errno);
 	}
 	CU_ASSERT_EQUAL(status_of(child), EACCES);
+}
+
+static int open_as_nobody(const char *name)
+{
+	if (setgroups(0, NULL) || setgid(65534) || setuid(65534))
+		return 1;
+	return pinv_open_pd(name) ? 2 : errno;
+}
+
+static void opening_a_device(void)
+{
+	const char *name = ibv_get_device_name(guest_pd->context->device);
+	const char *node = "/dev/infiniband/uverbs0";
+	unsigned before = count_descriptors();
+	struct ibv_pd *pd = pinv_open_pd(name);
+	struct stat st;
+	pid_t child;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(pd);
+	CU_ASSERT_STRING_EQUAL(ibv_get_device_name(pd->context->device), name);
+	CU_ASSERT_EQUAL(pinv_close_pd(pd), 0);
+	CU_ASSERT_PTR_NULL(pinv_open_pd("rxe99"));
+	CU_ASSERT_EQUAL(errno, ENODEV);
+	CU_ASSERT_EQUAL_FATAL(stat(node, &st) || chmod(node, 0600), 0);
+	child = fork();
+	if (!child)
+		_exit(open_as_nobody(NULL));
+	CU_ASSERT_EQUAL(status_of(child), EACCES);
+	CU_ASSERT_EQUAL(chmod(node, st.st_mode & 0777), 0);
+	CU_ASSERT_EQUAL(count_descriptors(), before);
 }
 
 static void descriptor_table_is_full(void)
@@ -303,8 +331,7 @@ static void killed_in_the_middle(void)
 		CU_ASSERT_EQUAL(pipe(ready), 0);
 		child = fork();
 		if (!child) {
-			struct ibv_device **devices = ibv_get_device_list(NULL);
-			struct ibv_pd *pd = ibv_alloc_pd(ibv_open_device(devices[0]));
+			struct ibv_pd *pd = pinv_open_pd(NULL);
 
 			if (write(ready[1], "x", 1) != 1)
 				_exit(1);
@@ -340,6 +367,8 @@ static void device_is_removed(void)
 	CU_ASSERT_EQUAL(count_descriptors(), before - 1);
 	CU_ASSERT_EQUAL(kind_held(), PINV_LEASE_NONE);
 	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+	CU_ASSERT_PTR_NULL(pinv_open_pd(NULL));
+	CU_ASSERT_EQUAL(errno, ENODEV);
 	CU_ASSERT_EQUAL(pinv_query_device_cap(guest_pd->context, PINV_DEVICE_CAP_FLUSH,
 					      NULL),
 			EIO);
@@ -357,6 +386,7 @@ const struct guest_test guest_bad_tests[] = {
 	{ "bad access flags", access_flags },
 	{ "no memlock", no_memlock },
 	{ "not the owner", not_the_owner },
+	{ "opening a device", opening_a_device },
 	{ "descriptor table is full", descriptor_table_is_full },
 	{ "10,000 regions", ten_thousand_regions },
 	{ "signals in the middle", signals_in_the_middle },

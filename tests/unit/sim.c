@@ -75,6 +75,7 @@ void sim_reset(void)
 	failed = false;
 	events[0] = '\0';
 	sim_reset_files();
+	sim_reset_devices();
 	sim_restore_device();
 }
 
@@ -647,6 +648,7 @@ struct sim_state sim_state(void)
 	unsigned i;
 
 	lock();
+	state.devices = sim_open_devices();
 	for (i = 0; i < MAX; i++) {
 		state.descriptors += descriptors[i] != NULL;
 		state.leases += leases[i].description != NULL;

@@ -26,7 +26,7 @@ enum sim_kind {
 
 /* What the library can leave behind. */
 struct sim_state {
-	unsigned descriptors, leases, pins, mappings, regions;
+	unsigned descriptors, leases, pins, mappings, regions, devices;
 };
 
 extern struct ibv_pd sim_pd;
@@ -55,6 +55,12 @@ int sim_signal(int fd);
 
 /* The RDMA device goes away, and with it what was registered. */
 void sim_remove_device(void);
+
+/*
+ * The RDMA devices that can be opened, "rxe0 rxe1"; one with a "!" in front cannot be. NULL: a
+ * kernel without RDMA.
+ */
+void sim_set_devices(const char *names);
 
 /* What ibv_is_fork_initialized() says, and what ibv_fork_init() will return. */
 void sim_set_fork(enum ibv_fork_status status, int init_error);

@@ -69,6 +69,8 @@ struct lease *find_lease(const struct description *description);
 void drop_unused_leases(void);
 
 void sim_reset_files(void);
+void sim_reset_devices(void);
+unsigned sim_open_devices(void);
 void sim_restore_device(void);
 
 #endif
