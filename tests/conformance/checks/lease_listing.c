@@ -120,13 +120,16 @@ CHECK(l9_lslocks_still_parses, "L9", STOCK_FAIL)
 	struct actor *b = actor_start("B");
 	char pid[16], script[256];
 	const char *argv[] = { "sh", "-c", script, NULL };
+	long ret;
 
-	if (a_run(b, (const char *const[]){ "lslocks", "--version", NULL }))
-		skip("no lslocks program");
 	snprintf(pid, sizeof(pid), "%d", s.holder->pid);
 	/* One line for the holder, with a type and the range from 0 to 0 (the end). */
 	snprintf(script, sizeof(script),
+		 "command -v lslocks || exit 77; "
 		 "lslocks -n -r -p %s -o TYPE,PID,START,END | grep -Ex '[A-Z]+ %s 0 0'",
 		 pid, pid);
-	expect_value(0, a_run(b, argv));
+	ret = a_run(b, argv);
+	if (ret == 77)
+		skip("no lslocks program");
+	expect_value(0, ret);
 }

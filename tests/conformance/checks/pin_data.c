@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* P11: what a remote peer wrote is what everybody reads. */
 #include <errno.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "scene.h"
+#include "remount.h"
 
 static struct scene pinned_with_peer(struct actor **peer)
 {
@@ -115,50 +114,19 @@ CHECK(p11_large_mapping, "P11,P1", STOCK_FAIL)
 		    "data behind the MR changed");
 }
 
-/* The mount that the check's directory is on; its point is the longest that fits. */
-static struct mntent *mount_of(const char *path)
-{
-	static struct mntent best;
-	static char text[4][512];
-	FILE *f = setmntent("/proc/self/mounts", "r");
-	struct mntent *m;
-
-	best.mnt_dir = NULL;
-	while (f && (m = getmntent(f))) {
-		size_t len = strlen(m->mnt_dir);
-
-		if (strncmp(path, m->mnt_dir, len) || (path[len] != '/' && len > 1))
-			continue;
-		if (best.mnt_dir && len < strlen(best.mnt_dir))
-			continue;
-		best.mnt_fsname = strncpy(text[0], m->mnt_fsname, sizeof(text[0]) - 1);
-		best.mnt_dir = strncpy(text[1], m->mnt_dir, sizeof(text[1]) - 1);
-		best.mnt_type = strncpy(text[2], m->mnt_type, sizeof(text[2]) - 1);
-		best.mnt_opts = strncpy(text[3], m->mnt_opts, sizeof(text[3]) - 1);
-	}
-	if (f)
-		endmntent(f);
-	return best.mnt_dir ? &best : NULL;
-}
-
 CHECK(p11_after_a_new_mount, "P11,T6", STOCK_FAIL)
 {
 	struct actor *peer, *b = actor_start("B");
 	struct scene s = pinned_with_peer(&peer);
-	struct mntent *m = mount_of(s.path);
+	struct own_mount m = own_mount();
 
-	if (!m)
-		broken("no mount of %s", s.path);
 	expect(0, v_write(peer, 0, &s.mr, 0, s.size, 8));
 	actor_exit(peer);
 	actor_exit(s.holder);
 	eventually(a_truncate(b, s.path, s.size));
-	expect_value(0, a_run(b, (const char *const[]){ "umount", m->mnt_dir, NULL }));
 	if (check_has_failed())
 		return;
-	require(0, a_run(b, (const char *const[]){ "mount", "-t", m->mnt_type, "-o",
-						   m->mnt_opts, m->mnt_fsname, m->mnt_dir,
-						   NULL }));
+	remount(&m, "dax=always", NULL);
 	expect_true(file_has_pattern(s.path, 0, s.size, 8),
 		    "remote data is not in the file");
 }

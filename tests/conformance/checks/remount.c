@@ -41,13 +41,14 @@ void need_leases(void)
 	actor_exit(a);
 }
 
-void remount(const struct own_mount *m, const char *options, const char *const argv[])
+void remount(const struct own_mount *m, const char *options,
+	     void (*between)(const struct own_mount *m))
 {
 	struct actor *a = actor_start("admin");
 
 	require(0, SYS(a, SYS_umount2, STR(m->point), V(0)));
-	if (argv)
-		expect_value(0, a_run(a, argv));
+	if (between)
+		between(m);
 	require(0, SYS(a, SYS_mount, STR(m->node), STR(m->point), STR(m->type), V(0),
 		       STR(options)));
 }

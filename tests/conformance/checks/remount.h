@@ -16,8 +16,9 @@ struct own_mount own_mount(void);
 /* Ends the check on a kernel without layout leases, before the file system is changed for nothing. */
 void need_leases(void);
 
-/* With other options: "dax=inode"; a program may do something to the device in between. */
-void remount(const struct own_mount *m, const char *options, const char *const argv[]);
+/* With other options: "dax=inode"; something may be done to the device in between. */
+void remount(const struct own_mount *m, const char *options,
+	     void (*between)(const struct own_mount *m));
 
 /* A file of the check's directory whose blocks are mapped straight, under dax=inode. */
 const char *make_dax_file(const char *name, uint64_t size);

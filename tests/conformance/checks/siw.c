@@ -26,9 +26,7 @@ static void siw_remove(struct scene *s)
 {
 	if (!actor_dead(s->holder))
 		actor_exit(s->holder);
-	expect_value(0, a_run(actor_start("remover"),
-			      (const char *const[]){ "rdma", "link", "delete", SIW_DEVICE,
-						     NULL }));
+	expect(0, a_rdma_link_delete(actor_start("remover"), SIW_DEVICE));
 }
 
 CHECK(p1_siw_no_lease, "P1,P2", STOCK_FAIL)

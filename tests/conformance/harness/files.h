@@ -13,14 +13,10 @@
 #define MiB(n) ((uint64_t)(n) << 20)
 #define PAGE   4096UL
 
-/* Byte number pos of the content that seed stands for; never 0, so that a hole shows. */
-static inline unsigned char pattern_byte(uint64_t seed, uint64_t pos)
-{
-	uint64_t x = (pos + 1) * 0x9e3779b97f4a7c15ULL + seed * 0xd6e8feb86659fd93ULL;
-
-	return (unsigned char)((x >> 56) | 1);
-}
-
+/*
+ * The content that seed stands for: no byte of it is 0, so that a hole shows, and each eight of them
+ * tell their position.
+ */
 void pattern_fill(void *buf, size_t len, uint64_t seed, uint64_t pos);
 bool pattern_matches(const void *buf, size_t len, uint64_t seed, uint64_t pos);
 

@@ -251,18 +251,6 @@ void a_run_begin(struct actor *a, const char *const argv[])
 	actor_call_begin(a, run, &r, sizeof(r));
 }
 
-void a_rdma_device(struct actor *admin, const char *name, const char *type)
-{
-	const char *const del[] = { "rdma", "link", "delete", name, NULL };
-	const char *const add[] = { "rdma", "link",   "add", name, "type",
-				    type,   "netdev", "lo",  NULL };
-
-	/* Only what a killed run left behind. */
-	a_run(admin, del);
-	if (a_run(admin, add))
-		skip("no rdma program (iproute2), or a kernel without %s", type);
-}
-
 /* ---- gup_test ---- */
 
 /* From mm/gup_test.h, which is not exported. */

@@ -161,6 +161,11 @@ long a_run(struct actor *a, const char *const argv[]);
 void a_run_begin(struct actor *a,
 		 const char *const argv[]); /* ends with actor_call_end() */
 
+/* Adds an RDMA device (rxe, siw) to a network device, and takes it away: what "rdma link" does. */
+long a_rdma_link_add(struct actor *admin, const char *name, const char *type,
+		     const char *netdev);
+long a_rdma_link_delete(struct actor *admin, const char *name);
+
 /*
  * A fresh RDMA device on the loopback interface, so that rxe0 stays as it is for other checks; the
  * check ends as skipped if the system cannot make one.

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <glob.h>
+#include <limits.h>
 #include <rdma/ib_user_ioctl_cmds.h>
 #include <rdma/ib_user_verbs.h>
 #include <rdma/rdma_user_ioctl_cmds.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -29,10 +33,41 @@ long v_errno_or(int err)
 
 /* ---- contexts ---- */
 
+/*
+ * libibverbs loads every provider that is installed when a device has none yet.  Those of the lab's
+ * devices come first, so that it does not: each actor is a fork and has to copy what is loaded.
+ */
+static void load_providers(void)
+{
+	static const char *const names[] = { "rxe", "siw" };
+	static bool loaded;
+	char pattern[PATH_MAX + 32];
+	const char *slash;
+	Dl_info library;
+	size_t i;
+	glob_t g;
+
+	if (loaded || getenv("IBV_DRIVERS") || getenv("RDMAV_DRIVERS") ||
+	    !dladdr(ibv_get_device_list, &library))
+		return;
+	loaded = true;
+	slash = strrchr(library.dli_fname, '/');
+	for (i = 0; slash && i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(pattern, sizeof(pattern), "%.*s/libibverbs/lib%s-rdmav*.so",
+			 (int)(slash - library.dli_fname), library.dli_fname, names[i]);
+		if (glob(pattern, 0, NULL, &g))
+			continue;
+		dlopen(g.gl_pathv[0], RTLD_NOW);
+		globfree(&g);
+	}
+}
+
 void verbs_preload(void)
 {
-	struct ibv_device **list = ibv_get_device_list(NULL);
+	struct ibv_device **list;
 
+	load_providers();
+	list = ibv_get_device_list(NULL);
 	if (list)
 		ibv_free_device_list(list);
 }
@@ -41,11 +76,13 @@ static long open_context(void *buf, size_t size)
 {
 	const struct verbs_step *v = buf;
 	struct actor_context *c = &contexts[v->ctx];
-	struct ibv_device **list = ibv_get_device_list(NULL);
+	struct ibv_device **list;
 	long ret = -ENODEV;
 	int i;
 
 	(void)size;
+	load_providers();
+	list = ibv_get_device_list(NULL);
 	for (i = 0; list && list[i]; i++) {
 		if (strcmp(ibv_get_device_name(list[i]), v->device))
 			continue;
@@ -324,25 +361,22 @@ long v_raw_dereg(struct actor *a, long uverbs_fd, uint32_t handle)
 static int find_gid(struct actor_context *c, union ibv_gid *gid)
 {
 	const char *addr = getenv("PINVERBS_ADDR");
-	struct ibv_gid_entry e;
-	struct ibv_port_attr port;
+	struct ibv_gid_entry e[64]; /* all at once: the table has a thousand places */
+	ssize_t n = ibv_query_gid_table(c->ibv, e, sizeof(e) / sizeof(e[0]), 0), i;
 	struct in_addr want;
-	int i, best = -1;
+	int best = -1;
 
-	if (ibv_query_port(c->ibv, 1, &port))
-		return -1;
 	if (!addr || inet_pton(AF_INET, addr, &want) != 1)
 		addr = NULL;
-	for (i = 0; i < port.gid_tbl_len; i++) {
-		if (ibv_query_gid_ex(c->ibv, 1, (uint32_t)i, &e, 0) ||
-		    e.gid_type != IBV_GID_TYPE_ROCE_V2)
+	for (i = 0; i < n; i++) {
+		if (e[i].gid_type != IBV_GID_TYPE_ROCE_V2 || e[i].port_num != 1)
 			continue;
-		if (e.gid.raw[0] == 0xfe) /* link local */
+		if (e[i].gid.raw[0] == 0xfe) /* link local */
 			continue;
-		if (best >= 0 && !(addr && !memcmp(e.gid.raw + 12, &want, 4)))
+		if (best >= 0 && !(addr && !memcmp(e[i].gid.raw + 12, &want, 4)))
 			continue;
-		best = i;
-		*gid = e.gid;
+		best = (int)e[i].gid_index;
+		*gid = e[i].gid;
 	}
 	return best;
 }
@@ -360,6 +394,7 @@ static long create_qp(void *buf, size_t size)
 				    .port_num = 1,
 				    .qp_access_flags =
 					    REMOTE_RW | IBV_ACCESS_REMOTE_ATOMIC };
+	struct ibv_port_attr port;
 
 	(void)size;
 	c->scratch = aligned_alloc(PAGE, SCRATCH);
@@ -373,6 +408,10 @@ static long create_qp(void *buf, size_t size)
 				    IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
 					    IBV_QP_ACCESS_FLAGS))
 		return v_errno_or(EIO);
+	if (ibv_query_port(c->ibv, 1, &port))
+		return v_errno_or(EIO);
+	/* few packets: each of them costs more than what is in it */
+	c->mtu = port.active_mtu;
 	c->gid_index = find_gid(c, &v->gid);
 	v->qpn = c->qp->qp_num;
 	return c->gid_index < 0 ? -EADDRNOTAVAIL : 0;
@@ -384,7 +423,7 @@ static long join_qp(void *buf, size_t size)
 	struct actor_context *c = &contexts[v->ctx];
 	struct ibv_qp_attr rtr = {
 		.qp_state = IBV_QPS_RTR,
-		.path_mtu = IBV_MTU_1024,
+		.path_mtu = c->mtu,
 		.dest_qp_num = v->qpn,
 		.max_dest_rd_atomic = 1,
 		.min_rnr_timer = 12,

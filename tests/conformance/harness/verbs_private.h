@@ -20,6 +20,7 @@ struct actor_context {
 	struct ibv_mr *scratch_mr;
 	unsigned char *scratch;
 	int gid_index;
+	enum ibv_mtu mtu;
 };
 
 struct actor_context *v_context(int ctx);

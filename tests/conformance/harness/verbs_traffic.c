@@ -10,10 +10,12 @@
 
 #include "verbs_private.h"
 
-/* Polls, and leaves the CPU to those who have work if it takes long. */
+#define PAUSE_MAX_NS 5000000
+
+/* Polls, and leaves the CPU to those who have work: the longer it takes, the longer. */
 static long poll_one(struct ibv_cq *cq)
 {
-	struct timespec pause = { .tv_nsec = 200000 };
+	struct timespec pause = { .tv_nsec = 100000 };
 	time_t end = time(NULL) + 8;
 	struct ibv_wc wc;
 	unsigned int polls = 0;
@@ -22,10 +24,13 @@ static long poll_one(struct ibv_cq *cq)
 	while (!(n = ibv_poll_cq(cq, 1, &wc))) {
 		if (time(NULL) > end)
 			return -ETIME;
-		if (++polls > 100)
-			nanosleep(&pause, NULL);
-		else
+		if (++polls <= 10) {
 			sched_yield();
+			continue;
+		}
+		nanosleep(&pause, NULL);
+		pause.tv_nsec =
+			pause.tv_nsec < PAUSE_MAX_NS ? 2 * pause.tv_nsec : PAUSE_MAX_NS;
 	}
 	if (n < 0)
 		return -EIO;
