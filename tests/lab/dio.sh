@@ -18,9 +18,6 @@ plan_dio()
 				# what lies below the server or the FUSE process matters little to a client
 				[[ $fs != ext4 || $name != @(@(nfs[34]|fuse|fork)_*|*_fuse) ||
 					$name == @(*_lease|nfs4_read_and_write) ]] || continue
-				# cachefiles of 6.12 writes under the reader's invalidate_lock, as
-				# lockdep of the checking kernel remarks: stock code
-				[[ $flavour.$name != test.iterators_folio_queue ]] || continue
 				selected "$flavour.dio.$fs.$name" "$rules" || continue
 				part=dio
 				[[ $flavour.$name != test.stress_* ]] || part=dio-stress
