@@ -487,8 +487,8 @@ list_litmus()
 			part=${name%%.*}
 			[[ ,$tags, != *,two-guests,* ]] || part=hosts2
 			[[ ,$tags, != *,nfs,* ]] || part=dio
-			# a stock kernel does not come as far as to the cut
-			[[ $flavour,$tags, != test,*power-cut,* ]] || part=power-cut
+			# a stock kernel does not come as far as to the end of the guest
+			[[ ! $flavour,$tags, =~ ^test,.*(power-cut|reboot), ]] || part=power-cut
 			printf '%s\t%s\t%s\n' "$name" "$rules" "$expect" >>"$suite/litmus.$flavour.$part"
 		done <"$suite/litmus"
 	done

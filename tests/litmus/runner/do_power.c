@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Steps that take the persistent memory away, and the power cut.
+ * Steps that take the persistent memory away, and those that end the guest.
  *
- * The power is cut by whoever started the runner, when all tests that it runs have come to that
- * step: the file that LITMUS_CUT names is told.  The runner of the next guest, --after-cut, goes on
+ * The guest is ended by whoever started the runner, when all tests that it runs have come to such a
+ * step: the file that LITMUS_CUT names is told.  The runner of the next guest, --restarted, goes on
  * behind the step.
  */
 #include <stdlib.h>
@@ -15,15 +15,18 @@
 static struct pmem away;
 static bool is_away;
 
-DO(power_cut)
+/* The power is cut, or the processes are killed and the file systems unmounted. */
+DO(restart)
 {
 	const char *to = getenv("LITMUS_CUT");
 	char line[128];
 	int err;
 
 	if (!to)
-		skip("nobody here cuts the power; ./pinverbs test does");
-	snprintf(line, sizeof(line), "cut %s.%s\n", fs_names[r->fs], r->litmus->name);
+		skip("nobody here ends the guest and starts another; ./pinverbs test "
+		     "does");
+	snprintf(line, sizeof(line), "%s %s.%s\n", r->litmus->ends->name, fs_names[r->fs],
+		 r->litmus->name);
 	err = file_write(to, line);
 	if (err)
 		broken("%s: %s", to, errno_name(-err));
@@ -77,11 +80,15 @@ void power_restore(const struct litmus *l)
 }
 
 const struct verb power_verbs[] = {
-	{ "power-cut", "", K_NONE, do_power_cut,
+	{ "power-cut", "", K_NONE, do_restart,
 	  "the power is cut: all processes are gone, and what was not written back; the "
 	  "machine "
 	  "starts again",
-	  VERB_LOOK | VERB_CUT, NULL },
+	  VERB_LOOK | VERB_RESTART, NULL },
+	{ "reboot", "", K_NONE, do_restart,
+	  "the machine is shut down in order: all processes are killed, then the file "
+	  "systems unmounted, which works; it starts again",
+	  VERB_LOOK | VERB_RESTART, NULL },
 	{ "checks-clean", "FILE", K_NONE, do_checks_clean,
 	  "the file system of $1 checks clean", VERB_LOOK, NULL },
 	{ "unbind", "FILE", K_NONE, do_unbind,

@@ -206,6 +206,16 @@ static bool has_word(char *const *list, const char *word)
 	return false;
 }
 
+static void restart_tag(struct parser *p, const char *verb)
+{
+	const struct litmus *l = p->l;
+	bool ends = l->ends && !strcmp(l->ends->name, verb);
+
+	if (ends != has_word(l->tags, verb))
+		mistake(p, "a test with a %s has the tag %s, and no other has it", verb,
+			verb);
+}
+
 void header_complete(struct parser *p)
 {
 	const struct litmus *l = p->l;
@@ -221,10 +231,9 @@ void header_complete(struct parser *p)
 		mistake(p, "no witness: name the patch without which the test must fail");
 	if (!l->steps)
 		mistake(p, "no steps");
-	if (l->power_cut != has_word(l->tags, "power-cut"))
-		mistake(p, "a test with a power-cut has the tag power-cut, and no other "
-			   "has it");
 	/* the tag says which guest can run it */
+	restart_tag(p, "power-cut");
+	restart_tag(p, "reboot");
 	if (has_word(l->needs, "nfs-server") != has_word(l->tags, "nfs"))
 		mistake(p, "a test that needs nfs-server has the tag nfs, and no other "
 			   "has it");

@@ -48,6 +48,7 @@ struct range {
 #define WHOLE        ((struct range){ 0, RANGE_END })
 #define ARGS_MAX     6
 #define NAME_LEN     48
+#define NAMES_INDEX  256
 #define WORDS_MAX    24
 #define TOGETHER_MAX 8
 
@@ -55,11 +56,11 @@ struct range {
 struct name {
 	char text[NAME_LEN];
 	enum kind kind;
-	struct name *owner; /* the actor whose it is; NULL: everyone's */
-	struct name *next;
+	struct name *owner;        /* the actor whose it is; NULL: everyone's */
+	struct name *next, *alike; /* alike: in the same place of the index */
 	int line;
 	bool remote; /* an actor on the second guest */
-	int lost;    /* the line of the power cut; 0: it is there */
+	int lost;    /* the line of the step that ended the guest; 0: it is there */
 
 	/* of a running scenario */
 	struct actor *actor;
@@ -142,12 +143,12 @@ struct litmus {
 	char *rules[24], *needs[8], *tags[12];
 	bool on[FS_COUNT];
 	char why_not[FS_COUNT][160];
-	struct name *names;
+	struct name *names, *index[NAMES_INDEX];
 	struct content_file *files;
 	struct step *steps;
 	struct outcome_row *rows;
 	unsigned int groups;
-	bool power_cut; /* it goes on in another guest */
+	const struct verb *ends; /* the step that ends the guest; it goes on in another */
 };
 
 /* Reads a file; NULL and a message "file:line: …" in error if it has a mistake. */
@@ -176,7 +177,7 @@ struct run {
 	const struct litmus *litmus;
 	enum fs fs;
 	bool trace;
-	bool after_cut; /* the steps behind the power cut, in the next guest */
+	bool restarted; /* the steps behind the one that ended the guest, in the next one */
 };
 
 /* In the director of a check: does all steps and reports what is not as it must be. */
@@ -204,7 +205,7 @@ struct verb {
 #define VERB_ENDS 2u /* the actor is gone afterwards */
 #define VERB_TAKES \
 	4u /* the result belongs to the actor in the argument, not to the one who acts */
-#define VERB_CUT 8u /* all processes are gone afterwards */
+#define VERB_RESTART 8u /* all processes are gone; the steps behind have another guest */
 
 /* Verbs that the parser itself knows about. */
 extern const struct verb verb_returns;

@@ -93,16 +93,20 @@ static bool is_full_name(const char *text)
 	return false;
 }
 
-/* A pattern is a test's name, a rule, a tag, a part of a name, or a shell pattern for one. */
+/*
+ * A pattern is a test's name, a rule, a tag, a part of a name, or a shell pattern for one.  The suite
+ * gives a hundred names, so what takes long comes last: a test's name chooses no other one.
+ */
 static bool matches(const struct litmus *l, enum fs fs, const char *pattern)
 {
-	bool exact = is_full_name(pattern);
 	const char *name = full_name(l, fs);
 
-	if (exact)
-		return !strcmp(name, pattern);
-	return in_list(l->rules, pattern) || in_list(l->tags, pattern) ||
-	       strstr(name, pattern) || !fnmatch(pattern, name, 0);
+	if (!strcmp(name, pattern))
+		return true;
+	return (in_list(l->rules, pattern) || in_list(l->tags, pattern) ||
+		strstr(name, pattern) ||
+		(strpbrk(pattern, "*?[") && !fnmatch(pattern, name, 0))) &&
+	       !is_full_name(pattern);
 }
 
 static bool selected(const struct litmus *l, enum fs fs, char *const *patterns)
@@ -136,7 +140,7 @@ static long now_ms(void)
 static void run_current(void)
 {
 	const char *name = CU_get_current_test()->pName;
-	struct check check = { .name = name, .run = run_body, .resumes = run.after_cut };
+	struct check check = { .name = name, .run = run_body, .resumes = run.restarted };
 	char dir[80];
 	static struct outcome out;
 	long start = now_ms();
@@ -150,7 +154,7 @@ static void run_current(void)
 			run.fs = i;
 	/* the next guest has to find it */
 	snprintf(dir, sizeof(dir), "litmus-%s", name);
-	if (run.litmus->power_cut)
+	if (run.litmus->ends)
 		check.dir = dir;
 	check_run(&check, dirs[run.fs], limit_ms, &out);
 	report_test(run.litmus, run.fs, &out, now_ms() - start);
@@ -227,9 +231,8 @@ static void usage(FILE *out)
 	fprintf(out,
 		"usage: litmus [--dir DIR]... [--trace] [--limit S] [--junit FILE] "
 		"[PATTERN|FILE.litmus...]\n"
-		"       litmus --after-cut TEST...    the steps behind the power cut, in "
-		"the next "
-		"guest\n"
+		"       litmus --restarted TEST...    the steps behind the power cut or "
+		"reboot, in the next guest\n"
 		"       litmus --list [PATTERN...]    name, rules, result on a stock "
 		"kernel, tags\n"
 		"       litmus --explain FILE...      the scenario as prose\n"
@@ -301,7 +304,7 @@ enum mode {
 	WITNESSES = 'w',
 	VERBS = 'v',
 	TABLE = 't',
-	AFTER_CUT = 'a'
+	RESTARTED = 'a'
 };
 
 static bool act(enum mode mode, const char *file, char **arg)
@@ -323,8 +326,8 @@ static bool act(enum mode mode, const char *file, char **arg)
 		list_tests(arg);
 	if (mode == TABLE)
 		return table(file);
-	for (i = 0; run.after_cut && i < nr_all; i++)
-		if (!all[i]->power_cut)
+	for (i = 0; run.restarted && i < nr_all; i++)
+		if (!all[i]->ends)
 			all[i]->on[FS_XFS] = all[i]->on[FS_EXT4] = false;
 	return mode == RUN ? run_tests(arg) : true;
 }
@@ -342,7 +345,7 @@ int main(int argc, char **argv)
 		{ "witnesses", no_argument, NULL, WITNESSES },
 		{ "verbs", no_argument, NULL, VERBS },
 		{ "table", required_argument, NULL, TABLE },
-		{ "after-cut", no_argument, NULL, AFTER_CUT },
+		{ "restarted", no_argument, NULL, RESTARTED },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -366,8 +369,8 @@ int main(int argc, char **argv)
 				return 2;
 		} else if (opt == 'T') {
 			run.trace = true;
-		} else if (opt == AFTER_CUT) {
-			run.after_cut = true;
+		} else if (opt == RESTARTED) {
+			run.restarted = true;
 		} else if (opt == 'h' || opt == '?') {
 			usage(opt == 'h' ? stdout : stderr);
 			return opt == 'h' ? 0 : 2;

@@ -10,11 +10,20 @@
 
 /* ---- names ---- */
 
+static unsigned int index_of(const char *text)
+{
+	unsigned int h = 5381;
+
+	while (*text)
+		h = 33 * h + (unsigned char)*text++;
+	return h % NAMES_INDEX;
+}
+
 struct name *find_name(const struct litmus *l, const char *text)
 {
 	struct name *n;
 
-	for (n = l->names; n; n = n->next)
+	for (n = l->index[index_of(text)]; n; n = n->alike)
 		if (!strcmp(n->text, text))
 			return n;
 	return NULL;
@@ -33,7 +42,7 @@ static bool good_name(const char *t)
 struct name *define(struct parser *p, const char *text, enum kind kind,
 		    struct name *owner)
 {
-	struct name *n = find_name(p->l, text), **at = &p->l->names;
+	struct name *n = find_name(p->l, text), **place;
 
 	if (n &&
 	    (n->kind != kind || n->owner != owner || kind == K_ACTOR || kind == K_FILE))
@@ -46,10 +55,12 @@ struct name *define(struct parser *p, const char *text, enum kind kind,
 		mistake(p, "\"%s\" is no name", text);
 	if (strlen(text) >= NAME_LEN)
 		mistake(p, "the name %s is longer than %d", text, NAME_LEN - 1);
-	while (*at)
-		at = &(*at)->next;
-	n = *at = take(p, sizeof(*n));
+	n = *p->last_name = take(p, sizeof(*n));
+	p->last_name = &n->next;
 	strcpy(n->text, text);
+	place = &p->l->index[index_of(text)];
+	n->alike = *place;
+	*place = n;
 	n->kind = kind;
 	n->owner = owner;
 	n->line = p->line;
@@ -125,7 +136,8 @@ static void name_arg(struct parser *p, struct step *s, struct arg *a, const char
 	if (!n)
 		mistake(p, "%s: no such name; %s is expected", word, kind_text(want));
 	if (n->lost)
-		mistake(p, "%s was lost in the power cut of line %d", word, n->lost);
+		mistake(p, "%s was lost in the %s of line %d", word, p->l->ends->name,
+			n->lost);
 	if (n->kind != want && !(want == K_FD && n->kind == K_CTX))
 		mistake(p, "%s is %s; %s is expected", word, kind_text(n->kind),
 			kind_text(want));
@@ -454,7 +466,8 @@ static void actor_step(struct parser *p, struct step *s)
 	if (!s->actor || s->actor->kind != K_ACTOR)
 		mistake(p, "%s is no actor", w);
 	if (s->actor->lost)
-		mistake(p, "%s was lost in the power cut of line %d", w, s->actor->lost);
+		mistake(p, "%s was lost in the %s of line %d", w, p->l->ends->name,
+			s->actor->lost);
 	next(p, ":");
 	if (p->at + 1 < p->words && !strcmp(p->word[p->at + 1], "=")) {
 		result = next(p, "name");
@@ -480,13 +493,13 @@ static void actor_step(struct parser *p, struct step *s)
 }
 
 /* Files stay; of the actors, those that the header names start anew. */
-static void power_cut(struct parser *p)
+static void restart(struct parser *p, const struct verb *how)
 {
 	struct name *n;
 
-	if (p->round || p->l->power_cut)
-		mistake(p, "the power is cut once");
-	p->l->power_cut = true;
+	if (p->round || p->l->ends)
+		mistake(p, "the guest ends once");
+	p->l->ends = how;
 	p->nr_waiting = 0;
 	for (n = p->l->names; n; n = n->next)
 		if (n->kind != K_FILE && (n->kind != K_ACTOR || n->owner))
@@ -502,8 +515,8 @@ static void look_step(struct parser *p, struct step *s)
 	end_of_line(p);
 	if (s->verb->flags & VERB_ENDS)
 		no_longer_waiting(p, s->arg[0].name);
-	if (s->verb->flags & VERB_CUT)
-		power_cut(p);
+	if (s->verb->flags & VERB_RESTART)
+		restart(p, s->verb);
 }
 
 /* eventually 2s … */
@@ -699,6 +712,7 @@ struct litmus *litmus_parse_text(const char *path, const char *text, char *error
 	if (!p.l)
 		return NULL;
 	set_name(p.l, path);
+	p.last_name = &p.l->names;
 	p.last = &p.l->steps;
 	p.last_row = &p.l->rows;
 	if (setjmp(p.out)) {

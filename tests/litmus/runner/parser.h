@@ -20,6 +20,7 @@ struct parser {
 	const char *text;
 	char *word[LINE_WORDS];
 	int words, at;
+	struct name **last_name;
 	struct step **last;
 	struct outcome_row **last_row;
 	unsigned int group, group_size; /* inside "together" */

@@ -283,7 +283,7 @@ static void set_up(struct run *r)
 		if (n->kind == K_FILE)
 			n->path = full_path(n->text);
 	}
-	for (f = r->litmus->files; f && !r->after_cut; f = f->next)
+	for (f = r->litmus->files; f && !r->restarted; f = f->next)
 		make_content(f);
 	for (n = r->litmus->names; n; n = n->next)
 		if (n->kind == K_ACTOR && !n->owner)
@@ -296,9 +296,9 @@ static struct step *first_step(const struct run *r)
 {
 	struct step *s = r->litmus->steps;
 
-	while (r->after_cut && !(s->verb->flags & VERB_CUT))
+	while (r->restarted && !(s->verb->flags & VERB_RESTART))
 		s = s->next;
-	return r->after_cut ? s->next : s;
+	return r->restarted ? s->next : s;
 }
 
 void litmus_run(struct run *r)
