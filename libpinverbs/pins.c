@@ -465,7 +465,10 @@ static int describe_lease(struct pinv_pins *pins, struct pinv_pin *entry,
 	entry->file = keep_text(pins, path);
 	free(path);
 	SAY(name, "%d", lease->holder);
-	if (entry->pid && !proc_read_process(name, &process)) {
+	err = entry->pid ? proc_read_process(name, &process) : ESRCH;
+	if (is_exhausted(err))
+		return err;
+	if (!err) {
 		entry->uid = process.user;
 		entry->command = keep_text(pins, process.command);
 		if (!entry->command)

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* Under lspins for test_lspins.sh: the /proc in $PROC, of which $DENIED may not be read. */
+/*
+ * Under lspins for test_lspins.sh: the /proc in $PROC, of which $DENIED may not be read, and a system
+ * with one user.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include "proc.h"
@@ -32,4 +36,11 @@ int __wrap_open64(const char *path, int flags, ...)
 		return -1;
 	}
 	return __real_open64(path, flags);
+}
+
+struct passwd *__wrap_getpwuid(uid_t user)
+{
+	static struct passwd root = { .pw_name = (char *)"root" };
+
+	return user ? NULL : &root;
 }
