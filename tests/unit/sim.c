@@ -98,6 +98,7 @@ void sim_fail_nth(unsigned nth, int err)
 {
 	fail_nth = nth;
 	fail_errno = err;
+	failed = false;
 }
 
 void sim_fail(const char *name, int err)

@@ -73,7 +73,7 @@ void sim_dereg_mr(struct ibv_mr *mr);
 /* Refuse call number @nth from now (1: the next), or the next call named @name, once. */
 void sim_fail_nth(unsigned nth, int err);
 void sim_fail(const char *name, int err);
-/* Whether a planned failure has happened. */
+/* Whether a planned failure has happened, since sim_fail_nth() was called last. */
 bool sim_has_failed(void);
 
 /* Another thread of the program closes @fd just after the call named @name. */

@@ -414,6 +414,7 @@ static void every_failure_as(int err)
 		sim_fail_nth(nth, err);
 		errno = 0;
 		pins = pinv_list_pins(PINV_PINS_ALL, -1, PINV_PINS_BY_OWNER);
+		CU_ASSERT_EQUAL(!pins, sim_has_failed());
 		if (!pins)
 			CU_ASSERT(errno == err || errno == ENOMEM);
 	}
