@@ -61,13 +61,17 @@ static void *real(const char *name)
 	return function;
 }
 
+/* All of a list. */
 static void release(struct region *region)
 {
-	if (!region)
-		return;
-	while (region->count)
-		pinv_lease_release(region->leases[--region->count]);
-	free(region);
+	struct region *next;
+
+	for (; region; region = next) {
+		next = region->next;
+		while (region->count)
+			pinv_lease_release(region->leases[--region->count]);
+		free(region);
+	}
 }
 
 /*
@@ -97,6 +101,19 @@ static struct region *acquire(const void *address, size_t length)
 	return region;
 }
 
+static void remember(struct region *region)
+{
+	struct region *next;
+
+	pthread_mutex_lock(&lock);
+	for (; region; region = next) {
+		next = region->next;
+		region->next = regions;
+		regions = region;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 static struct ibv_mr *keep(struct region *region, struct ibv_mr *mr)
 {
 	int err = errno;
@@ -106,29 +123,29 @@ static struct ibv_mr *keep(struct region *region, struct ibv_mr *mr)
 		release(region);
 	} else if (region) {
 		region->mr = mr;
-		pthread_mutex_lock(&lock);
-		region->next = regions;
-		regions = region;
-		pthread_mutex_unlock(&lock);
+		remember(region);
 	}
 	errno = err;
 	return mr;
 }
 
+/* A list: of an MR that could not be changed there are two. */
 static struct region *forget(const struct ibv_mr *mr)
 {
-	struct region **link, *region = NULL;
+	struct region **link = &regions, *region, *found = NULL;
 
 	pthread_mutex_lock(&lock);
-	for (link = &regions; *link; link = &(*link)->next) {
-		if ((*link)->mr == mr) {
-			region = *link;
-			*link = region->next;
-			break;
+	while ((region = *link) != NULL) {
+		if (region->mr != mr) {
+			link = &region->next;
+			continue;
 		}
+		*link = region->next;
+		region->next = found;
+		found = region;
 	}
 	pthread_mutex_unlock(&lock);
-	return region;
+	return found;
 }
 
 EXPORT struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *address, size_t length,
@@ -161,7 +178,10 @@ EXPORT struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t 
 	return keep(region, function(pd, address, length, iova, access));
 }
 
-/* Where another range takes the place of the old one, the leases of both are held meanwhile. */
+/*
+ * Where another range takes the place of the old one, the leases of both are held meanwhile; and until
+ * the end if that fails, since what is pinned then is known when the MR has gone.
+ */
 EXPORT int ibv_rereg_mr(struct ibv_mr *mr, int flags, struct ibv_pd *pd, void *address,
 			size_t length, int access)
 {
@@ -174,13 +194,9 @@ EXPORT int ibv_rereg_mr(struct ibv_mr *mr, int flags, struct ibv_pd *pd, void *a
 		return function(mr, flags, pd, address, length, access);
 	region = acquire(address, length);
 	result = function(mr, flags, pd, address, length, access);
-	if (result == IBV_REREG_MR_ERR_INPUT) {
-		keep(region, NULL);
-	} else {
-		/* After other errors the MR can only be deregistered. */
+	if (!result)
 		release(forget(mr));
-		keep(region, mr);
-	}
+	keep(region, result == IBV_REREG_MR_ERR_INPUT ? NULL : mr);
 	return result;
 }
 
@@ -190,11 +206,9 @@ EXPORT int ibv_dereg_mr(struct ibv_mr *mr)
 	struct region *region = forget(mr);
 	int err = function(mr);
 
-	if (!err) {
+	if (err)
+		remember(region);
+	else
 		release(region);
-	} else {
-		depth++;
-		keep(region, mr);
-	}
 	return err;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * For LD_PRELOAD: the STARVE-th allocation after the start of main() fails, once; the file STARVED is
- * made when it has. So a test can take one allocation after the other away from a program.
+ * made when it has. So a test can take one allocation after the other away from a program. A program
+ * that looks for starve_plan() can do so from where it likes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,22 @@ typedef int (*main_fn)(int, char **, char **);
 
 static main_fn real_main;
 static atomic_long left; /* 0: none is to fail */
+
+/* The number-th from now on; 0: none. */
+void starve_plan(long number);
+
+void starve_plan(long number)
+{
+	atomic_store(&left, number);
+}
+
+/* Whether that allocation has been asked for. */
+int starve_happened(void);
+
+int starve_happened(void)
+{
+	return atomic_load(&left) <= 0;
+}
 
 static bool fails(void)
 {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * unaware DIR: a program that knows nothing of leases, for libpinverbs-preload.so, which must be
- * meant for DIR/in and not for DIR/out. Says what it sees; the exit status tells whether that is
- * right.
+ * unaware DIR [gone]: a program that knows nothing of leases, for libpinverbs-preload.so, which
+ * must be meant for DIR/in and not for DIR/out; with "gone" it removes its device. Says what it
+ * sees; the exit status tells whether that is right.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <infiniband/verbs.h>
@@ -110,6 +112,102 @@ static void partly_mapped(char *memory)
 	check("moved and grown", mr && !ibv_dereg_mr(mr));
 }
 
+/* The MR is as it was if the provider cannot change it; its lease goes with it all the same. */
+static void changed(char *memory)
+{
+	struct ibv_mr *mr = ibv_reg_mr(pd, memory, SIZE, WRITE);
+	char *other = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int result;
+
+	if (!mr) {
+		check("registered, to be changed", false);
+		return;
+	}
+	result = ibv_rereg_mr(mr, IBV_REREG_MR_CHANGE_TRANSLATION, NULL, other, SIZE, 0);
+	printf("ibv_rereg_mr: %d\n", result);
+	if (result)
+		check("the lease stays if it cannot be changed", leases("PINNED") == 1);
+	else
+		check("the lease has gone if it was changed", leases("LAYOUT") == 0);
+	check("deregistered, changed or not", !ibv_dereg_mr(mr));
+	check("the lease has gone with it", leases("LAYOUT") == 0);
+	munmap(other, SIZE);
+}
+
+static unsigned descriptors(void)
+{
+	unsigned count = 0;
+	int fd;
+
+	for (fd = 0; fd < 1000; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* One allocation after the other fails, where tests/unit/starve is preloaded. */
+static void starved(char *memory)
+{
+	void (*plan)(long) = (void (*)(long))dlsym(RTLD_DEFAULT, "starve_plan");
+	int (*happened)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "starve_happened");
+	unsigned before = descriptors();
+	bool right = true, last = false;
+	struct ibv_mr *mr;
+	long number;
+	int err;
+
+	for (number = 1; plan && !last; number++) {
+		plan(number);
+		mr = ibv_reg_mr(pd, memory, SIZE, WRITE);
+		err = errno;
+		last = !happened();
+		plan(0);
+		right &= last ? mr != NULL : !mr && (err == EPERM || err == ENOMEM);
+		right &= !mr || !ibv_dereg_mr(mr);
+		right &= leases("LAYOUT") == 0 && descriptors() == before;
+	}
+	if (!plan)
+		return;
+	printf("%ld allocations of ibv_reg_mr() taken away\n", number - 2);
+	check("nothing is left of a registration without memory", right && number > 5);
+}
+
+/* With the device its regions have ended, whatever deregistering them says. */
+static void device_removed(char *memory)
+{
+	struct ibv_mr *mr = ibv_reg_mr(pd, memory, SIZE, WRITE);
+
+	check("registered, with a device", mr && leases("PINNED") == 1);
+	check("device removed", !system("rdma link delete rxe0"));
+	if (mr)
+		printf("ibv_dereg_mr: %s\n", strerror(ibv_dereg_mr(mr)));
+	check("the lease has gone with the device", leases("LAYOUT") == 0);
+}
+
+/* No page is left for what is noted of a mapping: it goes as if nobody stood between. */
+static void mapped_without_memory(const char *dir)
+{
+	struct rlimit old, tight;
+	char *memory;
+	long pages;
+	FILE *file;
+
+	file = fopen("/proc/self/statm", "re");
+	if (!file || fscanf(file, "%ld", &pages) != 1 || getrlimit(RLIMIT_AS, &old)) {
+		check("size of the program", false);
+		return;
+	}
+	tight = old;
+	tight.rlim_cur = pages * 4096 + SIZE;
+	setrlimit(RLIMIT_AS, &tight);
+	memory = map(dir, "in");
+	setrlimit(RLIMIT_AS, &old);
+	fclose(file);
+	check("mapped without memory to note it", memory != MAP_FAILED);
+	check("and so refused", memory != MAP_FAILED && refused(memory, SIZE));
+	munmap(memory, SIZE);
+}
+
 static void anonymous(void)
 {
 	char *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
@@ -128,17 +226,24 @@ int main(int argc, char **argv)
 	char *memory;
 
 	pd = context ? ibv_alloc_pd(context) : NULL;
-	if (argc != 2 || !pd) {
-		fprintf(stderr, "usage: unaware DIR, with an RDMA device\n");
+	if (argc < 2 || argc > 3 || !pd) {
+		fprintf(stderr, "usage: unaware DIR [gone], with an RDMA device\n");
 		return 2;
 	}
+	mapped_without_memory(argv[1]);
 	anonymous();
 	memory = map(argv[1], "in");
 	if (!getenv("PINVERBS_PRELOAD")) {
 		check("refused without being asked for", refused(memory, SIZE));
 		return failures > 0;
 	}
+	if (argc == 3) {
+		device_removed(memory);
+		return failures > 0;
+	}
 	count_regions(memory);
+	changed(memory);
+	starved(memory);
 	partly_mapped(memory);
 	memory = map(argv[1], "out");
 	check("refused in another folder", refused(memory, SIZE));
