@@ -8,6 +8,10 @@
 
 #include "check.h"
 #include "failure.h"
+#include "files.h"
+
+#define MIN_ORDER    "/sys/kernel/debug/fail_page_alloc/min-order"
+#define CACHE_FILTER "/sys/kernel/debug/failslab/cache-filter"
 
 void let_allocations_fail(void)
 {
@@ -16,8 +20,9 @@ void let_allocations_fail(void)
 		{ "/sys/kernel/debug/failslab/verbose", "0" },
 		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
 		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
 		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
+		{ MIN_ORDER, "0" },
+		{ CACHE_FILTER, "N" },
 	};
 	unsigned int i;
 
@@ -25,6 +30,14 @@ void let_allocations_fail(void)
 		skip("kernel without FAULT_INJECTION, FAILSLAB and FAIL_PAGE_ALLOC");
 	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		set_for_check(settings[i][0], settings[i][1]);
+}
+
+void let_only_fail(enum allocation kind)
+{
+	/* no page is that large; no cache has the mark that the filter looks for */
+	if (file_write(MIN_ORDER, kind == OBJECTS ? "30" : "0") ||
+	    file_write(CACHE_FILTER, kind == PAGES ? "Y" : "N"))
+		broken("failslab and fail_page_alloc cannot be set");
 }
 
 int failure_arm(int nth)

@@ -9,6 +9,14 @@
  */
 void let_allocations_fail(void);
 
+enum allocation {
+	OBJECTS, /* of the slab allocator */
+	PAGES
+};
+
+/* From then on, of what let_allocations_fail() says, only these. */
+void let_only_fail(enum allocation kind);
+
 /* The nth one from now on fails.  Gives what failure_disarm() wants, or -errno. */
 int failure_arm(int nth);
 /* What is left of the count, -1 if unknown; 0: the failure has happened. */
