@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <pinverbs.h>
@@ -147,9 +146,8 @@ int main(int argc, char **argv)
 	pinv_set_log(show, NULL);
 	if (argc >= 4 && argc <= 5 && !strcmp(argv[1], "server"))
 		return run_server(argv[2], argv[3], port);
-	count = argc >= 4 ? atoi(argv[3]) : 0;
-	if (argc >= 4 && argc <= 5 && !strcmp(argv[1], "client") && count > 0 &&
-	    count <= SIZE / RECORD)
+	count = argc >= 4 ? link_number(argv[3], SIZE / RECORD) : 0;
+	if (argc >= 4 && argc <= 5 && !strcmp(argv[1], "client") && count > 0)
 		return run_client(argv[2], count, port);
 	errx(2,
 	     "usage: appendlog server FILE ADDRESS [PORT] | client ADDRESS COUNT [PORT]");

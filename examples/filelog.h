@@ -57,6 +57,10 @@ uint64_t checksum(uint64_t start, const void *data, size_t length);
 /* Print one line with the meaning of errno; return EXIT_FAILED. */
 int failed(const char *object, const char *operation, const char *remedy);
 
+/* @flags: RAI_PASSIVE for an address to listen on. Says what is wrong, as failed(). */
+int resolve(const char *address, const char *port, int flags,
+	    struct rdma_addrinfo **info);
+
 /* Wait for one completion; -1 with errno, ECONNRESET if the other side has gone. */
 int await_completion(struct rdma_cm_id *id, struct ibv_cq *cq,
 		     struct ibv_comp_channel *channel);

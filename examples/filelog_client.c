@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 struct client {
 	const char *address;
 	struct rdma_cm_id *id;
+	bool connected;
 	struct export where;
 	struct record *records;
 	uint64_t count, run;
@@ -28,12 +30,11 @@ struct client {
 
 static int find_way(struct client *client, const char *port)
 {
-	struct rdma_addrinfo hints = { .ai_port_space = RDMA_PS_TCP }, *info;
+	struct rdma_addrinfo *info;
 	int err;
 
-	if (rdma_getaddrinfo(client->address, port, &hints, &info))
-		return failed(client->address, "resolve",
-			      "give an address that an RDMA device reaches (rdma link)");
+	if (resolve(client->address, port, 0, &info))
+		return EXIT_FAILED;
 	err = rdma_create_id(NULL, &client->id, NULL, RDMA_PS_TCP) ||
 	      rdma_resolve_addr(client->id, info->ai_src_addr, info->ai_dst_addr,
 				PATIENCE) ||
@@ -65,6 +66,7 @@ static int connect_to(struct client *client, const char *port)
 	if (rdma_connect(client->id, &param))
 		return failed(client->address, "connect",
 			      "see whether the server is ready");
+	client->connected = true;
 	answer = &client->id->event->param.conn;
 	if (answer->private_data_len < sizeof(client->where)) {
 		errno = EPROTO;
@@ -173,10 +175,11 @@ static void clean_up(struct client *client)
 		rdma_dereg_mr(client->record_mr);
 	if (client->message_mr)
 		rdma_dereg_mr(client->message_mr);
-	if (client->id) {
+	/* Without a connection rdma_disconnect() would wait for its end for ever. */
+	if (client->connected)
 		rdma_disconnect(client->id);
+	if (client->id)
 		rdma_destroy_ep(client->id);
-	}
 	free(client->records);
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "filelog.h"
 
@@ -23,6 +24,29 @@ int failed(const char *object, const char *operation, const char *remedy)
 	fprintf(stderr, "filelog: %s: %s: %s (%s); %s\n", object, operation,
 		strerror(err), strerrorname_np(err), remedy);
 	return EXIT_FAILED;
+}
+
+int resolve(const char *address, const char *port, int flags, struct rdma_addrinfo **info)
+{
+	struct rdma_addrinfo hints = { .ai_flags = flags, .ai_port_space = RDMA_PS_TCP };
+	char *end;
+	unsigned long number = strtoul(port, &end, 10);
+
+	/* Neither a port that is none nor a name that is not known sets errno. */
+	errno = EADDRNOTAVAIL;
+	if (*port < '0' || *port > '9' || *end || number > UINT16_MAX)
+		return failed(port, "resolve", "give a port from 0 to 65535");
+	if (rdma_getaddrinfo(address, port, &hints, info)) {
+		errno = EADDRNOTAVAIL;
+		return failed(
+			address, "resolve",
+			flags & RAI_PASSIVE
+				? "give an address of this host that an RDMA device "
+				  "has (rdma link)"
+				: "give an address that an RDMA device reaches "
+				  "(rdma link)");
+	}
+	return 0;
 }
 
 /* Sleep until the completion queue or the connection has news. */

@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 struct server {
 	const char *path;
 	struct rdma_cm_id *listener, *client;
+	bool connected;
 	struct ibv_pd *pd;
 	struct pinv_mr *file;
 	struct ibv_mr *message;
@@ -26,16 +28,12 @@ struct server {
 
 static int listen_on(struct server *server, const char *address, const char *port)
 {
-	struct rdma_addrinfo hints = { .ai_flags = RAI_PASSIVE,
-				       .ai_port_space = RDMA_PS_TCP };
 	const char *name = address ? address : "::"; /* any, of IPv4 too */
 	struct rdma_addrinfo *info;
 	int err;
 
-	if (rdma_getaddrinfo(name, port, &hints, &info))
-		return failed(name, "resolve",
-			      "give an address of this host that an RDMA device has "
-			      "(rdma link)");
+	if (resolve(name, port, RAI_PASSIVE, &info))
+		return EXIT_FAILED;
 	err = rdma_create_ep(&server->listener, info, NULL, NULL);
 	rdma_freeaddrinfo(info);
 	if (err)
@@ -127,6 +125,7 @@ static int accept_client(struct server *server)
 		return failed("client", "prepare to receive", "raise ulimit -l");
 	if (rdma_accept(server->client, &param))
 		return failed("client", "accept", "see whether the client gave up");
+	server->connected = true;
 	return 0;
 }
 
@@ -163,10 +162,11 @@ static void clean_up(struct server *server)
 	pinv_dereg_mr(server->file);
 	if (server->message)
 		rdma_dereg_mr(server->message);
-	if (server->client) {
+	/* Without a connection rdma_disconnect() would wait for its end for ever. */
+	if (server->connected)
 		rdma_disconnect(server->client);
+	if (server->client)
 		rdma_destroy_ep(server->client);
-	}
 	if (server->pd)
 		ibv_dealloc_pd(server->pd);
 	if (server->listener)

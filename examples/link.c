@@ -95,11 +95,15 @@ int link_listen(struct rdma_cm_id **listener, const char *address, const char *p
 			     *info;
 	int err;
 
-	if (rdma_getaddrinfo(address, port, &hints, &info))
+	if (link_resolve(address, port, &hints, &info))
 		return -1;
 	err = rdma_create_ep(listener, info, NULL, NULL);
 	rdma_freeaddrinfo(info);
-	return err || rdma_listen(*listener, 1) ? -1 : 0;
+	/* Without a device, as with 0.0.0.0, there is nothing to register the file with. */
+	if (!err && (*listener)->verbs)
+		return rdma_listen(*listener, 1);
+	errno = err ? errno : ENODEV;
+	return -1;
 }
 
 int link_accept(struct link *link, struct rdma_cm_id *listener, struct ibv_pd *pd,
@@ -129,7 +133,7 @@ int link_connect(struct link *link, const char *address, const char *port)
 	int err;
 
 	memset(link, 0, sizeof(*link));
-	if (rdma_getaddrinfo(address, port, &hints, &info))
+	if (link_resolve(address, port, &hints, &info))
 		return -1;
 	err = rdma_create_id(NULL, &link->id, NULL, RDMA_PS_TCP) ||
 	      rdma_resolve_addr(link->id, info->ai_src_addr, info->ai_dst_addr,

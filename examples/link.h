@@ -21,7 +21,8 @@ struct link {
 };
 
 /*
- * All return 0, or -1 with errno. ECONNRESET: the other side has gone.
+ * All return 0, or -1 with errno. ECONNRESET: the other side has gone. The server's address must
+ * be one of an RDMA device (rdma link).
  */
 int link_listen(struct rdma_cm_id **listener, const char *address, const char *port);
 int link_accept(struct link *link, struct rdma_cm_id *listener, struct ibv_pd *pd,
@@ -40,5 +41,10 @@ int link_send(struct link *link, uint64_t word);
 int link_receive(struct link *link, uint64_t *word);
 
 void link_close(struct link *link);
+
+/* link_address.c: a decimal number from 0 to most; -1: it is none. */
+int link_number(const char *text, int most);
+int link_resolve(const char *address, const char *port, const struct rdma_addrinfo *hints,
+		 struct rdma_addrinfo **info);
 
 #endif
