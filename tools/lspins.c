@@ -71,6 +71,15 @@ __attribute__((format(printf, 1, 2), noreturn)) static void usage(const char *fo
 	exit(EXIT_FAILED);
 }
 
+/* Output that is lost is a failure. */
+static int flush_output(int status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	fprintf(stderr, "lspins: write: %s\n", strerror(errno));
+	return EXIT_FAILED;
+}
+
 static int parse_pid(const char *text)
 {
 	char *end;
@@ -160,6 +169,8 @@ static void check_options(const struct options *options)
 		usage("--kill and --json exclude each other");
 	if (options->yes && !options->kill)
 		usage("--yes is for --kill");
+	if (options->signal && !options->kill)
+		usage("--signal is for --kill");
 }
 
 static void parse_option(struct options *options, int option)
@@ -197,10 +208,10 @@ static void parse_option(struct options *options, int option)
 		break;
 	case 'h':
 		print_help();
-		exit(EXIT_LISTED);
+		exit(flush_output(EXIT_LISTED));
 	case 'V':
 		print_version();
-		exit(EXIT_LISTED);
+		exit(flush_output(EXIT_LISTED));
 	default:
 		/* getopt has said what is wrong. */
 		fputs("see lspins --help\n", stderr);
@@ -243,15 +254,6 @@ static void show(void *arg, const char *message)
 	if (!strncmp(message, prefix, sizeof(prefix) - 1))
 		message += sizeof(prefix) - 1;
 	fprintf(stderr, "lspins: %s\n", message);
-}
-
-/* Output that is lost is a failure. */
-static int flush_output(int status)
-{
-	if (!fflush(stdout) && !ferror(stdout))
-		return status;
-	fprintf(stderr, "lspins: write: %s\n", strerror(errno));
-	return EXIT_FAILED;
 }
 
 static int list(const struct options *options)
@@ -318,12 +320,14 @@ static int watch(const struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = { .pid = PINV_PINS_ALL, .signal = SIGKILL };
+	struct options options = { .pid = PINV_PINS_ALL };
 
 	setlocale(LC_CTYPE, "");
 	default_columns(&options);
 	parse_options(&options, argc, argv);
 	pinv_set_log(show, NULL);
+	if (!options.signal)
+		options.signal = SIGKILL;
 	if (options.kill)
 		return kill_holders(&options);
 	return options.interval != 0 ? watch(&options) : list(&options);

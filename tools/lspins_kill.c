@@ -84,13 +84,24 @@ static void free_victims(struct victims *victims)
 	free(victims->list);
 }
 
+/* Those of real time have no names. */
+static const char *signal_name(int number)
+{
+	static char text[16];
+
+	if (sigabbrev_np(number))
+		return sigabbrev_np(number);
+	snprintf(text, sizeof(text), "signal %d", number);
+	return text;
+}
+
 static bool confirmed(const struct options *options, const struct victim *victim)
 {
 	char answer[16], *letter;
 
 	if (options->yes)
 		return true;
-	fprintf(stderr, "lspins: send %s to process %d (", sigabbrev_np(options->signal),
+	fprintf(stderr, "lspins: send %s to process %d (", signal_name(options->signal),
 		victim->pid);
 	for (letter = (char *)victim->command; *letter; letter++)
 		fputc(*letter >= ' ' && *letter < 0x7f ? *letter : '?', stderr);
@@ -121,7 +132,7 @@ static bool end_process(const struct options *options, const struct victim *vict
 		fprintf(stderr,
 			"lspins: process %d: has not ended %d s after %s; use --signal "
 			"KILL\n",
-			victim->pid, WAIT_MS / 1000, sigabbrev_np(options->signal));
+			victim->pid, WAIT_MS / 1000, signal_name(options->signal));
 		return false;
 	}
 	return true;

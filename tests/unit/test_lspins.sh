@@ -261,18 +261,23 @@ done <<'END'
 --kill --watch /x
 --kill --json /x
 --yes
+--signal TERM
+--kill --signal 65 /x
+--kill --signal -9 /x
 --signal FOO
 --signal 0
 END
 echo "ok refused options"
 
 # Writing to a full device is a failure, not success without output.
-status=0
-"$lspins" >/dev/full 2>"$work/errors" || status=$?
-if [ "$status" != 1 ] || ! grep -q 'write: No space' "$work/errors"; then
-	echo "FAIL full device: status $status"
-	failures=$((failures + 1))
-fi
+for option in --raw --json --help --version; do
+	status=0
+	"$lspins" $option >/dev/full 2>"$work/errors" || status=$?
+	if [ "$status" != 1 ] || ! grep -q 'write: No space' "$work/errors"; then
+		echo "FAIL full device, $option: status $status"
+		failures=$((failures + 1))
+	fi
+done
 
 # The first list at once, another when something changes, nothing in between.
 cp -a "$PROC/." "$work/proc"
