@@ -158,6 +158,19 @@ static void explain_refused_pin(struct pinv_cap_info *why)
 	    "use a device whose driver the series converts, or anonymous memory");
 }
 
+static void explain_not_permitted(const char *operation, struct pinv_cap_info *why)
+{
+	if (strcmp(operation, "register")) {
+		SAY(why->reason, "the file is sealed, or may only be appended to");
+		SAY(why->remedy, "see its seals (F_GET_SEALS) and lsattr(1)");
+	} else {
+		SAY(why->reason,
+		    "no exclusive layout lease of this process covers the mapping");
+		SAY(why->remedy,
+		    "do not release the lease with fcntl() under the library");
+	}
+}
+
 int fail_file_mr(int fd, const char *operation, int err, size_t length)
 {
 	struct pinv_cap_info why;
@@ -166,10 +179,7 @@ int fail_file_mr(int fd, const char *operation, int err, size_t length)
 		return err;
 	switch (err) {
 	case EPERM:
-		SAY(why.reason,
-		    "no exclusive layout lease of this process covers the mapping");
-		SAY(why.remedy,
-		    "do not release the lease with fcntl() under the library");
+		explain_not_permitted(operation, &why);
 		break;
 	case EOPNOTSUPP:
 		explain_refused_pin(&why);
@@ -409,6 +419,18 @@ int fail_kind(int fd, enum pinv_lease_kind kind)
 	    kind);
 	SAY(why.remedy, "ask for PINV_LEASE_EXCLUSIVE or PINV_LEASE_COOPERATIVE");
 	log_failure(fd, "take layout lease", EINVAL, &why);
+	return EINVAL;
+}
+
+int fail_query(int fd, const char *operation)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return EINVAL;
+	SAY(why.reason, "the result has no place to go, or the lease gives no notice");
+	SAY(why.remedy, "pass a pointer, and for a notice a cooperative lease");
+	log_failure(fd, operation, EINVAL, &why);
 	return EINVAL;
 }
 

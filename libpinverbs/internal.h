@@ -43,7 +43,7 @@ __attribute__((format(printf, 3, 4))) void say(char *buffer, size_t size,
 
 /*
  * explain.c: log a failed call, with what errno and the file tell about the reason. Each
- * returns the errno it was given, fail_range(), fail_kind() and fail_no_pd() EINVAL.
+ * returns the errno it was given, fail_range(), fail_kind(), fail_query() and fail_no_pd() EINVAL.
  */
 int fail_lease(int fd, const char *operation, int err);
 int fail_release(int fd, int err);
@@ -57,6 +57,7 @@ int fail_flush(const struct ibv_qp_ex *qp, int err, size_t length);
 int fail_dereg(int fd, const char *operation, int err);
 int fail_range(int fd, uint64_t offset, size_t length, uint64_t size);
 int fail_kind(int fd, enum pinv_lease_kind kind);
+int fail_query(int fd, const char *operation);
 int fail_list(int pid, int err);
 
 #endif

@@ -305,7 +305,7 @@ PINV_EXPORT struct pinv_lease *pinv_lease_acquire(int fd, enum pinv_lease_kind k
 PINV_EXPORT int pinv_lease_notice(const struct pinv_lease *lease, int *fd)
 {
 	if (!fd || lease->desc->kind != PINV_LEASE_COOPERATIVE)
-		return EINVAL;
+		return fail_query(lease->desc->fd, "give notice of lease");
 	*fd = lease->desc->watch.event;
 	return 0;
 }
@@ -328,7 +328,7 @@ PINV_EXPORT int pinv_lease_query(int fd, enum pinv_lease_kind *kind)
 	int held;
 
 	if (!kind)
-		return EINVAL;
+		return fail_query(fd, "query layout lease");
 	held = fcntl(fd, F_GETLEASE);
 	if (held < 0)
 		return fail_lease(fd, "query layout lease", errno);

@@ -73,6 +73,36 @@ static void assert_shape(const char *message)
 		CU_ASSERT((unsigned char)*at >= ' ' && *at != 0x7f);
 }
 
+static void no_place_for_a_notice(int fd)
+{
+	struct pinv_lease *lease = pinv_lease_acquire(fd, PINV_LEASE_EXCLUSIVE);
+	int notice;
+
+	CU_ASSERT_EQUAL(pinv_lease_notice(lease, &notice), EINVAL);
+	assert_shape(unit_logged());
+	CU_ASSERT_EQUAL(pinv_lease_release(lease), 0);
+	lease = pinv_lease_acquire(fd, PINV_LEASE_COOPERATIVE);
+	CU_ASSERT_EQUAL(pinv_lease_notice(lease, NULL), EINVAL);
+	assert_shape(unit_logged());
+	CU_ASSERT_EQUAL(pinv_lease_release(lease), 0);
+}
+
+/* EPERM of fallocate() or mmap() is not about leases. */
+static void sealed_file(void)
+{
+	int fd = sim_open(SIM_TMPFS, 65536, O_RDWR);
+
+	sim_fail("fallocate", EPERM);
+	CU_ASSERT_PTR_NULL(
+		pinv_grow_file_mr(&sim_pd, fd, 4096, IBV_ACCESS_LOCAL_WRITE, NULL));
+	CU_ASSERT_EQUAL(errno, EPERM);
+	CU_ASSERT_PTR_NOT_NULL(strstr(unit_logged(), "sealed"));
+	sim_fail("mmap", EPERM);
+	CU_ASSERT_PTR_NULL(pinv_reg_file_mr(&sim_pd, fd, 0, 0, IBV_ACCESS_LOCAL_WRITE));
+	CU_ASSERT_PTR_NOT_NULL(strstr(unit_logged(), "sealed"));
+	sim_close(fd);
+}
+
 static void every_errno_has_its_words(void)
 {
 	static const int errors[] = { EACCES,     EAGAIN, EBADF,  EBUSY,  EFAULT,
@@ -107,6 +137,13 @@ static void every_errno_has_its_words(void)
 	CU_ASSERT_PTR_NULL(pinv_lease_acquire(fd, PINV_LEASE_NONE));
 	assert_shape(unit_logged());
 	CU_ASSERT_PTR_NULL(pinv_reg_file_mr(NULL, fd, 0, 0, IBV_ACCESS_LOCAL_WRITE));
+	assert_shape(unit_logged());
+	CU_ASSERT_EQUAL(pinv_lease_query(fd, NULL), EINVAL);
+	assert_shape(unit_logged());
+	no_place_for_a_notice(fd);
+	CU_ASSERT_EQUAL(pinv_close_pd(NULL), 0);
+	CU_ASSERT_STRING_EQUAL(unit_logged(), "");
+	CU_ASSERT_PTR_NULL(pinv_open_pd(NULL));
 	assert_shape(unit_logged());
 	sim_close(fd);
 }
@@ -160,5 +197,6 @@ static void log_function_may_change_errno(void)
 
 UNIT_MAIN("log", UNIT_TEST(one_line_for_one_failure), UNIT_TEST(nothing_for_success),
 	  UNIT_TEST(silence), UNIT_TEST(every_errno_has_its_words),
-	  UNIT_TEST(name_of_the_file), UNIT_TEST(log_function_may_call_the_library),
+	  UNIT_TEST(sealed_file), UNIT_TEST(name_of_the_file),
+	  UNIT_TEST(log_function_may_call_the_library),
 	  UNIT_TEST(log_function_may_change_errno))
