@@ -103,41 +103,71 @@ __attribute__((constructor)) static void watch_forks(void)
 	pthread_atfork(before_fork, after_fork, after_fork);
 }
 
-/* Whether path is below one of the folders of a list with colons. */
-static bool is_below(const char *path, const char *folders)
+/*
+ * The path behind a descriptor. Allocates nothing: the program's allocator may be who maps the
+ * file.
+ */
+static bool path_of(int fd, char *path, size_t size)
 {
-	while (*folders) {
-		size_t length = strcspn(folders, ":"), bare = length;
+	char link[64];
+	ssize_t length;
 
-		while (bare > 1 && folders[bare - 1] == '/')
-			bare--;
-		if (bare == 1 && *folders == '/')
-			return true;
-		if (bare && !strncmp(path, folders, bare) && path[bare] == '/')
-			return true;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	length = readlink(link, path, size - 1);
+	if (length < 0)
+		return false;
+	path[length] = '\0';
+	return true;
+}
+
+static bool is_below_folder(const char *path, const char *folder)
+{
+	size_t length = strlen(folder);
+
+	while (length > 1 && folder[length - 1] == '/')
+		length--;
+	if (length == 1 && *folder == '/')
+		return true;
+	return length && !strncmp(path, folder, length) && path[length] == '/';
+}
+
+/* A folder may be named by symbolic links, or from where the program is. */
+static bool is_below_one(const char *path, const char *folders)
+{
+	char folder[PATH_MAX], real[PATH_MAX];
+	bool below = false;
+
+	while (*folders && !below) {
+		size_t length = strcspn(folders, ":");
+		int fd = -1;
+
+		if (length && length < sizeof(folder)) {
+			memcpy(folder, folders, length);
+			folder[length] = '\0';
+			fd = syscall(SYS_openat, AT_FDCWD, folder,
+				     O_PATH | O_DIRECTORY | O_CLOEXEC);
+			below = fd >= 0 && path_of(fd, real, sizeof(real)) &&
+				is_below_folder(path, real);
+		}
+		if (fd >= 0)
+			close(fd);
 		folders += length + (folders[length] == ':');
 	}
-	return false;
+	return below;
 }
 
 static bool is_meant(int fd)
 {
 	const char *folders = getenv("PINVERBS_PRELOAD");
-	char link[64], path[PATH_MAX];
+	char path[PATH_MAX];
 	struct statx stx;
-	ssize_t length;
 
 	if (!folders || fd < 0)
 		return false;
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx) || !S_ISREG(stx.stx_mode) ||
 	    !(stx.stx_attributes & STATX_ATTR_DAX))
 		return false;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	length = readlink(link, path, sizeof(path) - 1);
-	if (length < 0)
-		return false;
-	path[length] = '\0';
-	return is_below(path, folders);
+	return path_of(fd, path, sizeof(path)) && is_below_one(path, folders);
 }
 
 /* Caller holds the lock. */
@@ -249,13 +279,14 @@ EXPORT void *mmap(void *address, size_t length, int protection, int flags, int f
 EXPORT void *mmap64(void *address, size_t length, int protection, int flags, int fd,
 		    off_t offset) __attribute__((alias("mmap")));
 
-/* Noted first: afterwards the range may be another thread's. */
+/* Noted first: afterwards the range may be another thread's. What is refused is not noted. */
 EXPORT int munmap(void *address, size_t length)
 {
 	uintptr_t start = (uintptr_t)address;
+	bool valid = length && start == round_up(start) && round_up(length) >= length;
 
 	pthread_mutex_lock(&lock);
-	if (mappings)
+	if (mappings && valid)
 		remove_range(start, start + round_up(length));
 	pthread_mutex_unlock(&lock);
 	return syscall(SYS_munmap, address, length);

@@ -67,6 +67,16 @@ static unsigned leases(const char *state)
 	return count;
 }
 
+static unsigned descriptors(void)
+{
+	unsigned count = 0;
+	int fd;
+
+	for (fd = 0; fd < 1000; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
 static bool refused(void *address, size_t length)
 {
 	struct ibv_mr *mr = ibv_reg_mr(pd, address, length, WRITE);
@@ -75,6 +85,31 @@ static bool refused(void *address, size_t length)
 	if (mr)
 		ibv_dereg_mr(mr);
 	return right;
+}
+
+/* No more than without a library in between, and no lease. */
+static void bad_arguments(char *memory)
+{
+	static const struct {
+		const char *name;
+		size_t length;
+		int access;
+	} bad[] = {
+		{ "huge", SIZE_MAX / 2, WRITE },
+		{ "overflowing", SIZE_MAX, WRITE },
+		{ "remote write without local", SIZE, IBV_ACCESS_REMOTE_WRITE },
+	};
+	unsigned before = descriptors();
+	struct ibv_mr *mr;
+	size_t i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		mr = ibv_reg_mr(pd, memory, bad[i].length, bad[i].access);
+		check(bad[i].name, !mr && errno && leases("LAYOUT") == 0);
+	}
+	mr = ibv_reg_mr(pd, NULL, SIZE, WRITE);
+	check("at NULL", !mr && errno == EFAULT && leases("LAYOUT") == 0);
+	check("no descriptor is left", descriptors() == before);
 }
 
 static void count_regions(char *memory)
@@ -94,6 +129,11 @@ static void partly_mapped(char *memory)
 {
 	struct ibv_mr *mr;
 
+	check("not unmapped: unaligned", munmap(memory + 1, SIZE) && errno == EINVAL);
+	check("not unmapped: nothing", munmap(memory, 0) && errno == EINVAL);
+	check("not unmapped: everything", munmap(memory, SIZE_MAX) && errno == EINVAL);
+	mr = ibv_reg_mr(pd, memory + 8192, 4096, WRITE);
+	check("still there", mr && !ibv_dereg_mr(mr));
 	check("hole unmapped", !munmap(memory + 16384, 4096));
 	mr = ibv_reg_mr(pd, memory + 20480, 4096, WRITE);
 	check("behind the hole", mr && !ibv_dereg_mr(mr));
@@ -133,16 +173,6 @@ static void changed(char *memory)
 	check("deregistered, changed or not", !ibv_dereg_mr(mr));
 	check("the lease has gone with it", leases("LAYOUT") == 0);
 	munmap(other, SIZE);
-}
-
-static unsigned descriptors(void)
-{
-	unsigned count = 0;
-	int fd;
-
-	for (fd = 0; fd < 1000; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
 }
 
 /* One allocation after the other fails, where tests/unit/starve is preloaded. */
@@ -241,6 +271,7 @@ int main(int argc, char **argv)
 		device_removed(memory);
 		return failures > 0;
 	}
+	bad_arguments(memory);
 	count_regions(memory);
 	changed(memory);
 	starved(memory);
