@@ -20,6 +20,8 @@
 
 /* A range with its open end set to that of the thing; false if it does not lie within. */
 bool range_within(struct range *r, uint64_t len);
+/* A range with its open end set to the end of the actor's file. */
+struct range range_of_fd(struct actor *a, long fd, struct range r);
 
 static inline const char *path_of(const struct arg *arg)
 {

@@ -36,8 +36,10 @@ static const int modes[] = {
 
 DO(fallocate)
 {
-	return a_fallocate(a, fd_of(&arg[0]), modes[arg[1].number], arg[2].range.from,
-			   arg[2].range.to - arg[2].range.from);
+	struct range range = range_of_fd(a, fd_of(&arg[0]), arg[2].range);
+
+	return a_fallocate(a, fd_of(&arg[0]), modes[arg[1].number], range.from,
+			   range.to - range.from);
 }
 
 /* ---- two files ---- */
@@ -296,10 +298,12 @@ DO(uring_truncate)
 
 DO(uring_punch)
 {
+	struct range range = range_of_fd(a, fd_of(&arg[0]), arg[1].range);
+
 	/* The length travels in addr, the mode in len. */
-	return a_uring_request(a, IORING_OP_FALLOCATE, fd_of(&arg[0]), arg[1].range.from,
+	return a_uring_request(a, IORING_OP_FALLOCATE, fd_of(&arg[0]), range.from,
 			       FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			       arg[1].range.to - arg[1].range.from);
+			       range.to - range.from);
 }
 
 struct path_step {

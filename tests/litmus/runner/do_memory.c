@@ -22,12 +22,13 @@ static long mapped(struct name *result, long addr, uint64_t len, uint64_t pos)
 	return addr < 0 ? addr : 0;
 }
 
-static uint64_t size_of_fd(struct actor *a, long fd)
+struct range range_of_fd(struct actor *a, long fd, struct range r)
 {
 	struct stat st;
 
-	return SYS(a, SYS_fstat, V(fd), OUT(&st, sizeof(st))) < 0 ? 0
-								  : (uint64_t)st.st_size;
+	if (r.to == RANGE_END && SYS(a, SYS_fstat, V(fd), OUT(&st, sizeof(st))) >= 0)
+		r.to = (uint64_t)st.st_size;
+	return r;
 }
 
 #define SHARE_WORDS "shared|private|sync"
@@ -38,13 +39,12 @@ static const int share_flags[] = { MAP_SHARED, MAP_PRIVATE,
 
 DO(mmap)
 {
-	struct range range = arg[1].kind ? arg[1].range : WHOLE;
+	struct range range =
+		range_of_fd(a, fd_of(&arg[0]), arg[1].kind ? arg[1].range : WHOLE);
 	int prot = arg[3].number ? PROT_READ : PROT_READ | PROT_WRITE;
 	int flags = share_flags[arg[2].number];
 	uint64_t at = 0;
 
-	if (range.to == RANGE_END)
-		range.to = size_of_fd(a, fd_of(&arg[0]));
 	if (arg[4].kind) {
 		/* Right behind the other mapping: one range of addresses over both. */
 		at = arg[4].name->map.addr + arg[4].name->map.len;
