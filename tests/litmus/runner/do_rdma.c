@@ -63,6 +63,11 @@ DO(add_link)
 	return 0;
 }
 
+DO(remove_link)
+{
+	return a_rdma_link_delete(a, arg[0].word);
+}
+
 /* As a library does it: everything is destroyed first. */
 DO(close_device)
 {
@@ -286,6 +291,8 @@ const struct verb rdma_verbs[] = {
 	  NULL },
 	{ "add-link", "WORD [rxe|siw]", K_NONE, do_add_link,
 	  "adds the RDMA device $1{ ($2)}", 0, NULL },
+	{ "remove-link", "WORD", K_NONE, do_remove_link, "removes the RDMA device $1", 0,
+	  NULL },
 	{ "close-device", "CTX", K_NONE, do_close_device,
 	  "destroys all of $1 and closes the RDMA device", 0, NULL },
 	{ "channel", "CTX", K_FD, do_channel, "makes a completion channel of $1{, $=}", 0,
