@@ -12,6 +12,22 @@ static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static pinv_log_fn log_function;
 static void *log_argument;
 
+static void lock_log(void)
+{
+	pthread_mutex_lock(&log_lock);
+}
+
+static void unlock_log(void)
+{
+	pthread_mutex_unlock(&log_lock);
+}
+
+/* A child made while another thread is here would find the lock taken for ever. */
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(lock_log, unlock_log, unlock_log);
+}
+
 PINV_EXPORT void pinv_set_log(pinv_log_fn fn, void *arg)
 {
 	pthread_mutex_lock(&log_lock);

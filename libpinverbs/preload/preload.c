@@ -42,8 +42,20 @@ static void show(void *arg, const char *message)
 	fprintf(stderr, "%s\n", message);
 }
 
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void after_fork(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* A child made while another thread is here would find the lock taken for ever. */
 __attribute__((constructor)) static void set_up(void)
 {
+	pthread_atfork(before_fork, after_fork, after_fork);
 	if (getenv("PINVERBS_PRELOAD_LOG"))
 		pinv_set_log(show, NULL);
 }

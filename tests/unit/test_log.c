@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* The log: one line, five parts, whatever the file is called; silence unless asked. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "unit.h"
 
@@ -195,8 +198,42 @@ static void log_function_may_change_errno(void)
 	CU_ASSERT_EQUAL(errno, EBADF);
 }
 
+static atomic_bool forked;
+
+static void *set_all_the_time(void *arg)
+{
+	while (!atomic_load(&forked))
+		pinv_set_log(count, arg);
+	return NULL;
+}
+
+/* No lock that another thread had at the time may be left locked in the child. */
+static void forked_in_the_middle(void)
+{
+	pthread_t thread;
+	unsigned round;
+	int status;
+
+	atomic_store(&forked, false);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, set_all_the_time, &calls), 0);
+	for (round = 0; round < 200; round++) {
+		pid_t child = fork();
+
+		if (!child) {
+			alarm(20);
+			_exit(pinv_lease_acquire(-1, PINV_LEASE_EXCLUSIVE) != NULL);
+		}
+		CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+		CU_ASSERT_EQUAL(status, 0);
+		if (status)
+			break;
+	}
+	atomic_store(&forked, true);
+	pthread_join(thread, NULL);
+}
+
 UNIT_MAIN("log", UNIT_TEST(one_line_for_one_failure), UNIT_TEST(nothing_for_success),
 	  UNIT_TEST(silence), UNIT_TEST(every_errno_has_its_words),
 	  UNIT_TEST(sealed_file), UNIT_TEST(name_of_the_file),
 	  UNIT_TEST(log_function_may_call_the_library),
-	  UNIT_TEST(log_function_may_change_errno))
+	  UNIT_TEST(log_function_may_change_errno), UNIT_TEST(forked_in_the_middle))

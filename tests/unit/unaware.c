@@ -7,6 +7,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <infiniband/verbs.h>
 
@@ -202,6 +205,56 @@ static void starved(char *memory)
 	check("nothing is left of a registration without memory", right && number > 5);
 }
 
+static atomic_bool ended;
+
+static void *register_all_the_time(void *memory)
+{
+	while (!atomic_load(&ended)) {
+		struct ibv_mr *mr = ibv_reg_mr(pd, memory, SIZE, WRITE);
+
+		if (mr)
+			ibv_dereg_mr(mr);
+	}
+	return NULL;
+}
+
+/* With a context of its own and the mapping that it has inherited. */
+static int child_among_threads(char *memory)
+{
+	struct ibv_device **devices = ibv_get_device_list(NULL);
+	struct ibv_context *context = ibv_open_device(devices[0]);
+	struct ibv_mr *mr;
+
+	alarm(20);
+	pd = context ? ibv_alloc_pd(context) : NULL;
+	mr = pd ? ibv_reg_mr(pd, memory, SIZE, WRITE) : NULL;
+	return mr && !ibv_dereg_mr(mr) ? 0 : 1;
+}
+
+/* No lock that another thread had at the time may be left locked in the child. */
+static void forked_in_the_middle(char *memory)
+{
+	bool right = true;
+	pthread_t thread;
+	int round, status;
+
+	if (pthread_create(&thread, NULL, register_all_the_time, memory)) {
+		check("thread", false);
+		return;
+	}
+	for (round = 0; round < 15 && right; round++) {
+		pid_t child = fork();
+
+		if (!child)
+			_exit(child_among_threads(memory));
+		right = child > 0 && waitpid(child, &status, 0) == child && !status;
+	}
+	atomic_store(&ended, true);
+	pthread_join(thread, NULL);
+	check("forked in the middle", right);
+	check("no lease is left of it", leases("LAYOUT") == 0);
+}
+
 /* With the device its regions have ended, whatever deregistering them says. */
 static void device_removed(char *memory)
 {
@@ -275,6 +328,7 @@ int main(int argc, char **argv)
 	count_regions(memory);
 	changed(memory);
 	starved(memory);
+	forked_in_the_middle(memory);
 	partly_mapped(memory);
 	memory = map(argv[1], "out");
 	check("refused in another folder", refused(memory, SIZE));
