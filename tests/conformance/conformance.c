@@ -47,8 +47,8 @@ static const struct check *check_named(const char *name)
 }
 
 /*
- * A pattern is a check's name, a rule id, a part of a name, or a shell pattern for a name.  The suite
- * gives hundreds of names, so what takes long comes last: a check's name chooses no other one.
+ * A pattern is a check's name, a rule id, a part of a name, or a shell pattern for a name.  The
+ * suite gives hundreds of names, so what takes long comes last: a check's name chooses no other.
  */
 static bool matches(const struct check *c, const char *pattern)
 {

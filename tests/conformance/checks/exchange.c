@@ -105,8 +105,8 @@ static uint32_t crc32c(uint32_t crc, const unsigned char *p, size_t len)
 }
 
 /*
- * Switches the feature of the unmounted file system on or off in its first superblock, as xfs_db does
- * it: that program would have to be started four times in each check.
+ * Switches the feature of the unmounted file system on or off in its first superblock, as xfs_db
+ * does it: that program would have to be started four times in each check.
  */
 static void set_exchange(const struct own_mount *m, bool on)
 {

@@ -175,12 +175,13 @@ static void expect_nothing_left(const struct scene *s, long pinned, int nth)
 }
 
 /*
- * Which allocation of a call is the nth differs from call to call.  The page of a new slab, a node of
- * an xarray, what kmemleak and KASAN keep for themselves are needed now and then; that these fail does
- * not matter to the call, but what follows is one further.  So one walk from the first allocation to
- * the last may miss some and meet others twice, above all with KASAN, whose quarantine lets hardly
- * an object be used again.  Whether enough has been met is therefore told by the effect, the same for
- * every kernel, and walks go on until it is so; after each single failure nothing may be left.
+ * Which allocation of a call is the nth differs from call to call.  The page of a new slab, a node
+ * of an xarray, what kmemleak and KASAN keep for themselves are needed now and then; that these
+ * fail does not matter to the call, but what follows is one further.  So one walk from the first
+ * allocation to the last may miss some and meet others twice, above all with KASAN, whose
+ * quarantine lets hardly an object be used again.  Whether enough has been met is therefore told by
+ * the effect, the same for every kernel, and walks go on until it is so; after each single failure
+ * nothing may be left.
  */
 struct walks {
 	int objects;          /* that made the call fail, in the best walk */

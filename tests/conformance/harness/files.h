@@ -14,8 +14,8 @@
 #define PAGE   4096UL
 
 /*
- * The content that seed stands for: no byte of it is 0, so that a hole shows, and each eight of them
- * tell their position.
+ * The content that seed stands for: no byte of it is 0, so that a hole shows, and each eight of
+ * them tell their position.
  */
 void pattern_fill(void *buf, size_t len, uint64_t seed, uint64_t pos);
 bool pattern_matches(const void *buf, size_t len, uint64_t seed, uint64_t pos);

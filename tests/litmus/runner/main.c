@@ -94,8 +94,8 @@ static bool is_full_name(const char *text)
 }
 
 /*
- * A pattern is a test's name, a rule, a tag, a part of a name, or a shell pattern for one.  The suite
- * gives a hundred names, so what takes long comes last: a test's name chooses no other one.
+ * A pattern is a test's name, a rule, a tag, a part of a name, or a shell pattern for one.  The
+ * suite gives a hundred names, so what takes long comes last: a test's name chooses no other.
  */
 static bool matches(const struct litmus *l, enum fs fs, const char *pattern)
 {
