@@ -126,16 +126,36 @@ static int new_description(int fd, enum pinv_lease_kind kind, struct description
 	return 0;
 }
 
+static void discard(struct description *desc)
+{
+	if (!desc)
+		return;
+	close(desc->fd);
+	pthread_mutex_destroy(&desc->lock);
+	free(desc);
+}
+
+/*
+ * A new one is made without list_lock: fork() takes that, and may have taken the lock of the
+ * program's allocator before.
+ */
 static int get_description(int fd, enum pinv_lease_kind kind, struct description **result)
 {
-	struct description *desc;
+	struct description *desc, *made = NULL;
 	int err;
 
 	pthread_mutex_lock(&list_lock);
 	err = find_description(fd, &desc);
 	if (!err && !desc) {
-		err = new_description(fd, kind, &desc);
-		if (!err) {
+		pthread_mutex_unlock(&list_lock);
+		err = new_description(fd, kind, &made);
+		pthread_mutex_lock(&list_lock);
+		/* Another thread may have made one meanwhile. */
+		if (!err)
+			err = find_description(fd, &desc);
+		if (!err && !desc) {
+			desc = made;
+			made = NULL;
 			desc->next = descriptions;
 			descriptions = desc;
 		}
@@ -147,6 +167,7 @@ static int get_description(int fd, enum pinv_lease_kind kind, struct description
 		*result = desc;
 	}
 	pthread_mutex_unlock(&list_lock);
+	discard(made);
 	return err;
 }
 

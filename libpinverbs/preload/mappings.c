@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -45,7 +46,10 @@ struct mapping {
 /*
  * Guards everything here. Held for short, never while the kernel is asked to map for the program.
  * The program's allocator may call mmap() with its own lock held, so nothing under this one calls
- * the allocator: what is needed comes from nodes.
+ * the allocator: what is needed comes from nodes. For the same reason fork() does not wait for
+ * it, when it may have the allocator's already: a child begins with an open lock, and the list
+ * is at any time one that it can go on with. What is under way then is lost in the child: a
+ * mapping, a node or a descriptor, no more.
  */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mapping *mappings;
@@ -59,6 +63,12 @@ union node {
 #define NODES 128 /* mapped at once, and kept */
 
 static union node *nodes;
+
+/* What has been written to what the list is about to show is seen by a child that sees this. */
+static void publish(void)
+{
+	atomic_thread_fence(memory_order_release);
+}
 
 /* Caller holds the lock. NULL: no memory. */
 static void *take_node(void)
@@ -76,6 +86,7 @@ static void *take_node(void)
 			node[i].next = &node[i + 1];
 	}
 	nodes = node->next;
+	publish();
 	return node;
 }
 
@@ -85,22 +96,18 @@ static void give_node(void *unused)
 	union node *node = unused;
 
 	node->next = nodes;
+	publish();
 	nodes = node;
 }
 
-static void before_fork(void)
+static void after_fork_in_child(void)
 {
-	pthread_mutex_lock(&lock);
-}
-
-static void after_fork(void)
-{
-	pthread_mutex_unlock(&lock);
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
 
 __attribute__((constructor)) static void watch_forks(void)
 {
-	pthread_atfork(before_fork, after_fork, after_fork);
+	pthread_atfork(NULL, NULL, after_fork_in_child);
 }
 
 /*
@@ -212,6 +219,7 @@ static void add_mapping(uintptr_t start, uintptr_t end, struct file *file)
 		return;
 	}
 	*mapping = (struct mapping){ mappings, start, end, file };
+	publish();
 	mappings = mapping;
 }
 
@@ -226,6 +234,7 @@ static void remove_range(uintptr_t start, uintptr_t end)
 		} else if (mapping->start < start && mapping->end > end) {
 			mapping->file->users++;
 			add_mapping(end, mapping->end, mapping->file);
+			publish();
 			mapping->end = start;
 			return;
 		} else if (mapping->start < start) {
@@ -234,6 +243,7 @@ static void remove_range(uintptr_t start, uintptr_t end)
 			mapping->start = end;
 		} else {
 			*link = mapping->next;
+			publish();
 			drop_file(mapping->file);
 			give_node(mapping);
 		}
