@@ -239,7 +239,7 @@ static int leave_lease(struct description *desc)
 
 int description_hold(int fd, enum pinv_lease_kind kind, struct description **result)
 {
-	struct description *desc;
+	struct description *desc = NULL;
 	int err = get_description(fd, kind, &desc);
 
 	if (err)
