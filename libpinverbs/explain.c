@@ -252,6 +252,7 @@ int fail_open_pd(const char *device, int err)
 	if (!log_wanted())
 		return err;
 	SAY(object, "RDMA device%s%s", device ? " " : "", device ? device : "");
+	make_printable(object);
 	switch (err) {
 	case ENODEV:
 		explain_no_device(device, &why);

@@ -34,6 +34,7 @@ bool kernel_has_rdma_devices(void);
 
 /* log.c */
 bool log_wanted(void);
+void make_printable(char *text);
 void log_failure_of(const char *object, const char *operation, int err,
 		    const struct pinv_cap_info *why);
 void log_failure(int fd, const char *operation, int err, const struct pinv_cap_info *why);

@@ -66,11 +66,18 @@ void say(char *buffer, size_t size, const char *format, ...)
 	va_end(args);
 }
 
-/* A file name may hold anything; the message stays one line of printable characters. */
+/* A name may hold anything; the message stays one line of printable characters. */
+void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 static void name_file(int fd, char *buffer, size_t size)
 {
 	char link[64], path[512];
-	ssize_t length, i;
+	ssize_t length;
 
 	if (fd < 0) {
 		say(buffer, size, "memory region");
@@ -82,10 +89,8 @@ static void name_file(int fd, char *buffer, size_t size)
 		say(buffer, size, "fd %d", fd);
 		return;
 	}
-	for (i = 0; i < length; i++)
-		if ((unsigned char)path[i] < ' ' || path[i] == 0x7f)
-			path[i] = '?';
 	path[length] = '\0';
+	make_printable(path);
 	say(buffer, size, "fd %d (%s)", fd, path);
 }
 

@@ -153,8 +153,10 @@ static bool is_below_one(const char *path, const char *folders)
 			folder[length] = '\0';
 			fd = syscall(SYS_openat, AT_FDCWD, folder,
 				     O_PATH | O_DIRECTORY | O_CLOEXEC);
-			below = fd >= 0 && path_of(fd, real, sizeof(real)) &&
-				is_below_folder(path, real);
+			/* One that may not be looked at any more goes by its name. */
+			below = fd >= 0 && path_of(fd, real, sizeof(real))
+					? is_below_folder(path, real)
+					: is_below_folder(path, folder);
 		}
 		if (fd >= 0)
 			close(fd);

@@ -46,6 +46,7 @@ static void by_name(void)
 	sim_set_devices("!rxe0 rxe1");
 	assert_refused("rxe0", EACCES, "rxe0: open: caller may not open");
 	assert_refused("rxe", ENODEV, "RDMA device rxe: open");
+	assert_refused("rxe\n\0330", ENODEV, "RDMA device rxe??0: open");
 	assert_refused("", ENODEV, "RDMA device : open");
 }
 
