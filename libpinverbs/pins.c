@@ -31,6 +31,7 @@ struct pinv_pins {
 	size_t lease_count;
 	unsigned unseen;
 	struct block *blocks;
+	struct lease_places places;
 	/* What was asked for. */
 	int pid;
 	bool filtered;
@@ -64,6 +65,7 @@ static void forget_entries(struct pinv_pins *pins)
 		free(pins->blocks);
 		pins->blocks = next;
 	}
+	proc_forget_places(&pins->places);
 	free(pins->leases);
 	pins->leases = NULL;
 	pins->lease_count = 0;
@@ -453,7 +455,7 @@ static int describe_lease(struct pinv_pins *pins, struct pinv_pin *entry,
 {
 	struct process process;
 	char name[16], *path;
-	int err = proc_find_lease(lease->holder, &lease->file, &path);
+	int err = proc_find_lease(lease->holder, &lease->file, &pins->places, &path);
 
 	if (is_exhausted(err))
 		return err;

@@ -189,39 +189,98 @@ static bool has_lease(char *text, int pid, const struct file_id *file)
 	return false;
 }
 
-static int find_in_descriptors(const char *process, int pid, const struct file_id *file,
-			       char **path)
+struct lease_place {
+	struct file_id file;
+	int fd;
+};
+
+void proc_forget_places(struct lease_places *places)
 {
-	char name[PROC_PATH], *text;
+	free(places->list);
+	*places = (struct lease_places){ 0 };
+}
+
+static int add_place(struct lease_places *places, const struct file_id *file, int fd)
+{
+	if (places->count == places->room) {
+		size_t room = places->room ? 2 * places->room : 16;
+		struct lease_place *list = realloc(places->list, room * sizeof(*list));
+
+		if (!list)
+			return ENOMEM;
+		places->list = list;
+		places->room = room;
+	}
+	places->list[places->count++] = (struct lease_place){ *file, fd };
+	return 0;
+}
+
+static int look_at_descriptor(const char *process, int pid, const char *fd,
+			      struct lease_places *places)
+{
+	char name[PROC_PATH], *text, *rest, *line;
+	struct layout_lease lease;
+	int err;
+
+	SAY(name, "fdinfo/%s", fd);
+	err = proc_read(process, name, &text);
+	/* A descriptor that has just been closed is none. */
+	if (err)
+		return is_exhausted(err) ? err : 0;
+	for (rest = text; !err && (line = next_line(&rest)) != NULL;)
+		if (!strncmp(line, "lock:\t", 6) && parse_lease(line + 6, &lease) &&
+		    lease.holder == pid)
+			err = add_place(places, &lease.file, atoi(fd));
+	free(text);
+	return err;
+}
+
+static int look_at_descriptors(const char *process, int pid, struct lease_places *places)
+{
+	char name[PROC_PATH];
 	struct dirent *entry;
-	int err = ENODATA;
+	int err = 0;
 	DIR *dir;
 
 	proc_path(name, process, "fdinfo");
 	dir = opendir(name);
 	if (!dir)
 		return errno;
-	while (err == ENODATA && (entry = readdir(dir)) != NULL) {
-		if (entry->d_name[0] == '.')
+	places->count = 0;
+	while (!err && (entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.')
+			err = look_at_descriptor(process, pid, entry->d_name, places);
+	closedir(dir);
+	places->pid = err ? 0 : pid;
+	return err;
+}
+
+/* The descriptor may be another's by now, so it is looked at again before its path. */
+static int find_in_descriptors(const char *process, int pid, const struct file_id *file,
+			       struct lease_places *places, char **path)
+{
+	char name[PROC_PATH], *text;
+	bool there;
+	size_t i;
+	int err = places->pid == pid ? 0 : look_at_descriptors(process, pid, places);
+
+	for (i = 0; !err && i < places->count; i++) {
+		if (!same_file(&places->list[i].file, file))
 			continue;
-		SAY(name, "fdinfo/%s", entry->d_name);
+		SAY(name, "fdinfo/%d", places->list[i].fd);
 		err = proc_read(process, name, &text);
 		if (is_exhausted(err))
-			break;
-		/* A descriptor that has just been closed is none. */
-		if (err) {
-			err = ENODATA;
+			return err;
+		there = !err && has_lease(text, pid, file);
+		if (!err)
+			free(text);
+		err = 0;
+		if (!there)
 			continue;
-		}
-		err = ENODATA;
-		if (has_lease(text, pid, file)) {
-			SAY(name, "fd/%s", entry->d_name);
-			err = proc_read_link(process, name, path);
-		}
-		free(text);
+		SAY(name, "fd/%d", places->list[i].fd);
+		return proc_read_link(process, name, path);
 	}
-	closedir(dir);
-	return err;
+	return err ? err : ENODATA;
 }
 
 static int find_in_mappings(const char *process, const struct file_id *file, char **path)
@@ -248,12 +307,13 @@ static int find_in_mappings(const char *process, const struct file_id *file, cha
 	return err;
 }
 
-int proc_find_lease(int pid, const struct file_id *file, char **path)
+int proc_find_lease(int pid, const struct file_id *file, struct lease_places *places,
+		    char **path)
 {
 	char process[16];
 	int err;
 
 	SAY(process, "%d", pid);
-	err = find_in_descriptors(process, pid, file, path);
+	err = find_in_descriptors(process, pid, file, places, path);
 	return err == ENODATA ? find_in_mappings(process, file, path) : err;
 }

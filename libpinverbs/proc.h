@@ -65,10 +65,21 @@ char *next_line(char **text);
 bool parse_lease(const char *line, struct layout_lease *lease);
 bool parse_owner_pin(const char *line, struct owner_pin *pin);
 
+/* At which descriptors a process was seen to have leases; all 0: nobody has been looked at. */
+struct lease_places {
+	int pid;
+	struct lease_place *list;
+	size_t count, room;
+};
+
+void proc_forget_places(struct lease_places *places);
+
 /*
  * Where the process has a description with that lease: the path of the file, to be freed.
- * ENODATA: it has neither a descriptor nor a mapping of it.
+ * ENODATA: it has neither a descriptor nor a mapping of it. @places saves looking at all of its
+ * descriptors for each of its leases.
  */
-int proc_find_lease(int pid, const struct file_id *file, char **path);
+int proc_find_lease(int pid, const struct file_id *file, struct lease_places *places,
+		    char **path);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Under lspins for test_lspins.sh: the /proc in $PROC, of which $DENIED may not be read, and a system
- * with one user.
+ * Under lspins for test_lspins.sh: the /proc in $PROC, of which $DENIED may not be read, and not more than
+ * $OPENS files; and a system with one user.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +29,13 @@ int __wrap_access(const char *path, int mode)
 
 int __wrap_open64(const char *path, int flags, ...)
 {
-	const char *denied = getenv("DENIED");
+	const char *denied = getenv("DENIED"), *most = getenv("OPENS");
+	static long opens;
 
+	if (most && ++opens > atol(most)) {
+		errno = EMFILE;
+		return -1;
+	}
 	if (denied && strstr(path, denied)) {
 		errno = EACCES;
 		return -1;

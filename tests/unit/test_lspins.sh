@@ -219,6 +219,22 @@ done >"$work/proc/locks"
 check 'very many holders' 0 -r -n -p 119 -o PID,HOLDER <<END
 119 $holders
 END
+# Many leases of one process: it is looked at once for all of them, and not for each of them.
+rm -rf "$PROC/136/fd" "$PROC/136/fdinfo"
+mkdir "$PROC/136/fd" "$PROC/136/fdinfo"
+number=0
+while [ $number -lt 300 ]; do
+	number=$((number + 1))
+	lock="$number: LAYOUT ACTIVE    WRITE 136 103:01:$((10000 + number)) 0 EOF"
+	echo "$lock" >&4
+	printf 'pos:\t0\nlock:\t%s\n' "$lock" >"$PROC/136/fdinfo/$number"
+	ln -s "/mnt/xfs/$number" "$PROC/136/fd/$number"
+	echo "136 /mnt/xfs/$number" >&5
+done 4>"$work/proc/locks" 5>"$work/many"
+OPENS=1300
+export OPENS
+check 'very many leases' 0 -r -n -p 136 -o PID,FILE <"$work/many"
+unset OPENS
 cp "$SOURCE/tests/unit/proc/recorded/locks" "$work/proc/locks"
 check 'width goes by what is shown' 0 -p 119 -o USER,FILE,PID <<'END'
 USER       FILE                               PID
