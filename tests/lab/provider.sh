@@ -159,9 +159,17 @@ plan_provider()
 		esac
 	done
 	names+=("${last[@]}")
-	((${#names[@]} == 0)) || guest_task demo provider provider_task provider in-turn "${names[@]}"
+	provider_kernel
+	((${#names[@]} == 0)) || guest_task "$REPLY" provider provider_task provider in-turn "${names[@]}"
 	((${#parallel[@]} == 0)) ||
-		guest_task demo provider.verbs provider_task provider.verbs parallel "${parallel[@]}"
+		guest_task "$REPLY" provider.verbs provider_task provider.verbs parallel "${parallel[@]}"
+}
+
+# That of the demo, without checks; all conformance checks want more of the kernel than the demo has.
+provider_kernel() # sets REPLY
+{
+	REPLY=${PROVIDER_FULL:+bench}
+	REPLY=${REPLY:-demo}
 }
 
 # All in one guest, one after the other.
@@ -178,7 +186,8 @@ provider_task() # TASK in-turn|parallel NAME...
 		return
 	fi
 	guest_defaults
-	flavour=demo image=${images[demo]} limit=1500
+	provider_kernel
+	flavour=$REPLY image=${images[$REPLY]} limit=1500
 	if [[ $how == parallel ]]; then
 		parallel=1
 	else
