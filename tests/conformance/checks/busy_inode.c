@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -157,6 +158,74 @@ CHECK(t4_repair_of_a_file_with_a_page_in_use, "T4,T7", STOCK_FAIL)
 	expect_true(actor_blocks(other), "the block of a page in use was freed");
 	expect(0, end_of_use(b.reader));
 	expect(0, truncate_end(other));
+}
+
+/* ---- a file that is on its way out ---- */
+
+struct handle_step {
+	char dir[256], path[256];
+	union {
+		struct file_handle fh;
+		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} handle;
+};
+
+static long take_handle(void *buf, size_t size)
+{
+	struct handle_step *h = buf;
+	int mount_id;
+
+	(void)size;
+	h->handle.fh.handle_bytes = MAX_HANDLE_SZ;
+	return name_to_handle_at(AT_FDCWD, h->path, &h->handle.fh, &mount_id, 0) ? -errno
+										 : 0;
+}
+
+static long open_handle(void *buf, size_t size)
+{
+	struct handle_step *h = buf;
+	int dir = open(h->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open_by_handle_at(dir, &h->handle.fh, O_RDONLY | O_CLOEXEC);
+	long ret = fd < 0 ? -errno : fd;
+
+	(void)size;
+	close(dir);
+	return ret;
+}
+
+/* The last user of the inode has gone, which no other one has to wait for: an NFS server is one. */
+CHECK(t7_handle_of_a_file_with_a_page_in_use, "T7,T4", STOCK_FAIL)
+{
+	struct busy b = busy_file(make_file("f", MiB(16)), MiB(16));
+	struct actor *other = actor_start("other");
+	struct pollfd answer = { .fd = other->sock, .events = POLLIN };
+	uint64_t before = fs_free_settled(b.s.path);
+	struct handle_step h = { .dir = "" };
+	long fd;
+
+	snprintf(h.dir, sizeof(h.dir), "%s", check_dir());
+	snprintf(h.path, sizeof(h.path), "%s", b.s.path);
+	require(0, actor_call(other, take_handle, &h, sizeof(h)));
+	expect(0, a_unlink(other, b.s.path));
+	expect(0, a_munmap(b.s.holder, b.s.addr, b.s.size));
+	expect(0, a_close(b.s.holder, b.s.fd));
+
+	/* Asleep or not: XFS looks again and again. */
+	actor_call_begin(other, open_handle, &h, sizeof(h));
+	if (poll(&answer, 1, 5000) != 1)
+		fail_now("open_by_handle_at() waits for the page");
+	fd = actor_call_end(other, NULL, 0, STEP_DEADLINE_MS);
+	if (fd >= 0) {
+		expect(0, a_pread_check(other, fd, 0, PAGE, FILE_SEED));
+		expect(0, a_close(other, fd));
+	} else {
+		expect_value(-ESTALE, fd);
+	}
+	expect_true(fs_free_settled(check_dir()) < before + MiB(8),
+		    "blocks were freed with a page in use");
+	expect(0, end_of_use(b.reader));
+	eventually(fs_free_settled(check_dir()) >= before + MiB(8) ? 0 : -EAGAIN);
+	expect(ESTALE, actor_call(other, open_handle, &h, sizeof(h)));
 }
 
 /* ---- the file system goes ---- */

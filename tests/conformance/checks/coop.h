@@ -23,4 +23,8 @@ struct scene scene_cooperative(void);
 void expect_recalled(struct scene *s);
 void expect_not_recalled(struct scene *s);
 
+/* From here on, what happens to layout leases is recorded; ends the check where it cannot be. */
+void trace_layout_leases(void);
+void expect_no_event(const char *name);
+
 #endif

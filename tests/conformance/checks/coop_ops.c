@@ -3,10 +3,9 @@
 #include <errno.h>
 #include <linux/fs.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mount.h>
+#include <sys/ioctl.h>
 
 #include "coop.h"
 #include "layout.h"
@@ -269,7 +268,89 @@ CHECK(l3_size_that_changes_during_the_wait, "L3,T3", STOCK_FAIL)
 	expect_value(2 * PAGE, after.st.st_size);
 }
 
-/* ---- signals ---- */
+/* ---- a signal to the one who waits ---- */
+
+struct dedupe_step {
+	char from[256], to[256];
+	int status;
+};
+
+static void got_signal(int signo)
+{
+	(void)signo;
+}
+
+static long dedupe_step(void *buf, size_t size)
+{
+	const struct sigaction act = { .sa_handler = got_signal };
+	struct dedupe_step *d = buf;
+	union {
+		struct file_dedupe_range range;
+		char room[sizeof(struct file_dedupe_range) +
+			  sizeof(struct file_dedupe_range_info)];
+	} r = { .room = { 0 } };
+	int from = open(d->from, O_RDONLY | O_CLOEXEC);
+
+	(void)size;
+	r.range.src_length = SCENE_SIZE;
+	r.range.dest_count = 1;
+	r.range.info[0].dest_fd = open(d->to, O_RDWR | O_CLOEXEC);
+	/* without SA_RESTART */
+	sigaction(SIGUSR1, &act, NULL);
+	if (ioctl(from, FIDEDUPERANGE, &r))
+		return -errno;
+	d->status = r.range.info[0].status;
+	return 0;
+}
+
+/* The status of a destination is for the program: no number of the kernel's own. */
+static void interrupted_dedupe(const char *(*leased)(const struct dedupe_step *d))
+{
+	struct actor *a = actor_start("A"), *holder = actor_start("holder");
+	struct dedupe_step d = { .status = 1 };
+	struct scene s = { .holder = holder };
+
+	snprintf(d.from, sizeof(d.from), "%s", make_file("from", SCENE_SIZE));
+	snprintf(d.to, sizeof(d.to), "%s", make_file("to", SCENE_SIZE));
+	if (always_refused(&op_dedupe_to))
+		skip("%s cannot share blocks", fs_name(d.to));
+	set_for_check("/proc/sys/fs/lease-break-time", "0");
+	must(a_block_signal(holder, SIGIO));
+	s.fd = must(a_open(holder, leased(&d), O_RDWR));
+	must(a_setlease(holder, s.fd, F_LAYOUT));
+
+	actor_call_begin(a, dedupe_step, &d, sizeof(d));
+	expect_recalled(&s);
+	kill(a->pid, SIGUSR1);
+	expect(0, actor_call_end(a, &d, sizeof(d), STEP_DEADLINE_MS));
+	expect_value(-EINTR, d.status);
+	/* the next one is as if nothing had been */
+	expect(0, a_setlease(holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, actor_call(a, dedupe_step, &d, sizeof(d)));
+	expect_value(FILE_DEDUPE_RANGE_SAME, d.status);
+}
+
+static const char *the_source(const struct dedupe_step *d)
+{
+	return d->from;
+}
+
+static const char *the_destination(const struct dedupe_step *d)
+{
+	return d->to;
+}
+
+CHECK(l3_interrupted_dedupe_from, "L3,T1", STOCK_FAIL)
+{
+	interrupted_dedupe(the_source);
+}
+
+CHECK(l3_interrupted_dedupe_to, "L3,T1", STOCK_FAIL)
+{
+	interrupted_dedupe(the_destination);
+}
+
+/* ---- signals to the holder ---- */
 
 CHECK(l3_classic_lease_on_the_same_description, "L3,L4", STOCK_FAIL)
 {
@@ -325,29 +406,10 @@ CHECK(l3_thread_that_owns_the_description, "L3", STOCK_FAIL)
 
 /* ---- through overlayfs ---- */
 
-static const char *overlay(struct actor *a)
-{
-	static const char *const part[] = { "lower", "upper", "work", "merged" };
-	char options[1600];
-	unsigned int i;
-
-	for (i = 0; i < 4; i++)
-		must(SYS(a, SYS_mkdir, STR(in_dir(part[i])), V(0755)));
-	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s",
-		 in_dir("lower"), in_dir("upper"), in_dir("work"));
-	must(SYS(a, SYS_unshare, V(CLONE_NEWNS)));
-	must(SYS(a, SYS_mount, STR("none"), STR("/"), V(0), V(MS_REC | MS_PRIVATE),
-		 V(0)));
-	make_file("upper/f", SCENE_SIZE);
-	must(SYS(a, SYS_mount, STR("overlay"), STR(in_dir("merged")), STR("overlay"),
-		 V(0), STR(options)));
-	return in_dir("merged/f");
-}
-
 static void overlay_waits(const struct layout_op *op)
 {
 	struct actor *c = actor_start("C");
-	const char *above = overlay(c), *path = in_dir("upper/f");
+	const char *above = overlay(c, "upper/f", ""), *path = in_dir("upper/f");
 	struct actor *b = actor_fork(c, "breaker");
 	struct scene s = { .holder = actor_start("holder"), .path = path };
 	long fd;
@@ -380,11 +442,46 @@ CHECK(l3_punch_hole_through_overlayfs, "L3,T1", STOCK_FAIL)
 	overlay_waits(&op_punch_hole);
 }
 
+/*
+ * After the chmod the upper file has the attributes and its lease, the lower one still the data: the
+ * wait is for the lease that was found, asleep, and a signal ends it.
+ */
+CHECK(l3_truncate_of_a_metadata_copy, "L3,T4", STOCK_FAIL)
+{
+	struct actor *c = actor_start("C");
+	const char *above = overlay(c, "lower/f", ",metacopy=on");
+	struct actor *b = actor_fork(c, "breaker"), *again = actor_fork(c, "again");
+	struct scene s = { .holder = actor_start("holder"), .path = in_dir("upper/f") };
+	struct file_state before;
+
+	set_for_check("/proc/sys/fs/lease-break-time", "0");
+	must(a_chmod(c, above, 0640));
+	file_state(s.path, &before);
+	if ((uint64_t)before.st.st_blocks * 512 >= SCENE_SIZE)
+		fail_now("the chmod has copied the data");
+	must(a_block_signal(s.holder, SIGIO));
+	s.fd = must(a_open(s.holder, s.path, O_RDWR));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+
+	truncate_begin(b, above, 0);
+	expect_recalled(&s);
+	if (!actor_blocks(b))
+		fail_now("the truncate does not sleep");
+	kill(b->pid, SIGUSR1);
+	expect(EINTR, truncate_end(b));
+	truncate_begin(again, above, 0);
+	expect_true(actor_blocks(again), "the second truncate does not sleep");
+	actor_kill(again);
+	expect_unchanged(s.path, &before, "truncates that were interrupted");
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, a_truncate(c, above, 0));
+}
+
 /* overlayfs removes privileges itself, before it asks the file system below. */
 CHECK(t1_overlayfs_leaves_privileges_alone, "T1", STOCK_FAIL)
 {
 	struct actor *a = actor_start("above"), *holder = actor_start("holder");
-	const char *above = overlay(a), *path = in_dir("upper/f");
+	const char *above = overlay(a, "upper/f", ""), *path = in_dir("upper/f");
 	struct file_state before;
 	long fd = must(a_open(holder, path, O_RDWR));
 	long from, to;

@@ -34,4 +34,10 @@ int op_begin(const struct layout_op *op, struct actor *a, const char *path,
 	     const char *other);
 long op_end(int end);
 
+/*
+ * An overlay in a mount namespace of the actor, all of it on the tested file system: the path of f
+ * there, which is made as "upper/f" or "lower/f".  More options begin with a comma.
+ */
+const char *overlay(struct actor *a, const char *file, const char *options);
+
 #endif

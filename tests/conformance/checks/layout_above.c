@@ -8,32 +8,31 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 
-#include "scene.h"
+#include "layout.h"
 
-/* An overlay in a mount namespace of the actor, whose upper layer is on the tested file system. */
-static const char *overlay(struct actor *a)
+const char *overlay(struct actor *a, const char *file, const char *options)
 {
 	static const char *const part[] = { "lower", "upper", "work", "merged" };
-	char options[1600];
+	char all[1600];
 	unsigned int i;
 
 	for (i = 0; i < 4; i++)
 		must(SYS(a, SYS_mkdir, STR(in_dir(part[i])), V(0755)));
-	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s",
-		 in_dir("lower"), in_dir("upper"), in_dir("work"));
+	snprintf(all, sizeof(all), "lowerdir=%s,upperdir=%s,workdir=%s%s",
+		 in_dir("lower"), in_dir("upper"), in_dir("work"), options);
 	must(SYS(a, SYS_unshare, V(CLONE_NEWNS)));
 	must(SYS(a, SYS_mount, STR("none"), STR("/"), V(0), V(MS_REC | MS_PRIVATE),
 		 V(0)));
-	make_file("upper/f", SCENE_SIZE);
+	make_file(file, SCENE_SIZE);
 	must(SYS(a, SYS_mount, STR("overlay"), STR(in_dir("merged")), STR("overlay"),
-		 V(0), STR(options)));
+		 V(0), STR(all)));
 	return in_dir("merged/f");
 }
 
 static void overlay_step(bool leased)
 {
 	struct actor *a = actor_start("above"), *holder = actor_start("holder");
-	const char *above = overlay(a), *path = in_dir("upper/f");
+	const char *above = overlay(a, "upper/f", ""), *path = in_dir("upper/f");
 	struct file_state before;
 	long fd;
 

@@ -13,7 +13,7 @@
 #define TRACING "/sys/kernel/tracing/"
 #define EVENTS  TRACING "events/layout_lease/"
 
-static void trace_on(void)
+void trace_layout_leases(void)
 {
 	if (access(TRACING "events", F_OK))
 		skip("no tracefs at " TRACING);
@@ -21,6 +21,14 @@ static void trace_on(void)
 		fail_now("no layout_lease events");
 	set_for_check(EVENTS "enable", "1");
 	must(file_empty(TRACING "trace"));
+}
+
+void expect_no_event(const char *name)
+{
+	static char text[65536];
+
+	must(file_read(TRACING "trace", text, sizeof(text)));
+	expect_true(!strstr(text, name), "\"%s\" in\n%s", name, text);
 }
 
 /* "dev=259:0 ino=131" */
@@ -70,7 +78,7 @@ CHECK(o1_trace_refused_layout_change, "T1,T2,L9", STOCK_FAIL)
 	struct actor *b = actor_start("trunc-test");
 	const char *file = where(s.path);
 
-	trace_on();
+	trace_layout_leases();
 	expect(ETXTBSY, a_truncate(b, s.path, PAGE));
 	expect_event(1,
 		     "layout_change_refused: comm=trunc-test tgid=%d %s error=-26 "
@@ -100,7 +108,7 @@ CHECK(o1_trace_life_of_a_lease, "L1,L6,L2", STOCK_FAIL)
 	/* Without leases there is nothing to trace, whatever tracefs has. */
 	require(0, a_setlease(s.holder, s.fd, EXCLUSIVE_LAYOUT));
 	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
-	trace_on();
+	trace_layout_leases();
 	expect(EACCES, a_setlease(user, fd, EXCLUSIVE_LAYOUT));
 	expect_event(1, "layout_lease_refuse: %s arg=F_LAYOUT|F_EXCLUSIVE error=-13",
 		     file);
@@ -127,7 +135,7 @@ CHECK(l3_trace_recall, "L3", STOCK_FAIL)
 	struct actor *b = actor_start("breaker");
 	const char *file = where(s.path);
 
-	trace_on();
+	trace_layout_leases();
 	truncate_begin(b, s.path, PAGE);
 	expect_recalled(&s);
 	expect_event(1, "layout_lease_recall: %s kind=cooperative holder=%d pins=0", file,
@@ -144,7 +152,7 @@ CHECK(l11_trace_end_of_a_dead_holders_lease, "L11", STOCK_FAIL)
 	struct actor *child = actor_fork(s.holder, "child");
 	const char *file = where(s.path);
 
-	trace_on();
+	trace_layout_leases();
 	actor_kill(s.holder);
 	expect(0, a_ftruncate(child, s.fd, PAGE));
 	expect_event(1, "layout_lease_end: %s kind=exclusive holder=%d pins=0", file,
