@@ -106,6 +106,24 @@ static long ask(int command, int flags, struct request *r, const char *name)
 	return result;
 }
 
+/*
+ * The kernel lists one device in each answer, by its place among them.  If another device goes away
+ * meanwhile, the next answer skips one, which is then asked for again while sysfs has it.
+ */
+static long index_of(const char *name)
+{
+	char path[80];
+	long ret;
+
+	snprintf(path, sizeof(path), "/sys/class/infiniband/%s", name);
+	do {
+		struct request r = { .head.nlmsg_len = NLMSG_HDRLEN };
+
+		ret = ask(RDMA_NLDEV_CMD_GET, NLM_F_DUMP, &r, name);
+	} while (ret == -ENODEV && !access(path, F_OK));
+	return ret;
+}
+
 static long change_link(void *buf, size_t size)
 {
 	const struct link_step *l = buf;
@@ -120,11 +138,10 @@ static long change_link(void *buf, size_t size)
 		put_text(&r, RDMA_NLDEV_ATTR_NDEV_NAME, l->netdev);
 		return ask(RDMA_NLDEV_CMD_NEWLINK, NLM_F_ACK, &r, l->name);
 	}
-	ret = ask(RDMA_NLDEV_CMD_GET, NLM_F_DUMP, &r, l->name);
+	ret = index_of(l->name);
 	if (ret < 0)
 		return ret;
 	index = (uint32_t)ret;
-	r = (struct request){ .head.nlmsg_len = NLMSG_HDRLEN };
 	put(&r, RDMA_NLDEV_ATTR_DEV_INDEX, &index, sizeof(index));
 	return ask(RDMA_NLDEV_CMD_DELLINK, NLM_F_ACK, &r, l->name);
 }
