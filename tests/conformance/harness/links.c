@@ -4,6 +4,7 @@
  * start in an emulated guest than the kernel takes for the device.
  */
 #include <errno.h>
+#include <glob.h>
 #include <linux/netlink.h>
 #include <rdma/rdma_netlink.h>
 #include <stdio.h>
@@ -165,13 +166,31 @@ long a_rdma_link_delete(struct actor *admin, const char *name)
 	return actor_call(admin, change_link, &l, sizeof(l));
 }
 
+/*
+ * What a run that was killed, or a test that failed, has left behind: a device of that name, or another
+ * siw, of which a network device has one at most.
+ */
+static void remove_left_behind(struct actor *admin, const char *name, const char *type)
+{
+	const char *what = strcmp(type, "siw") ? name : "siw_*";
+	char pattern[96];
+	glob_t g;
+	size_t i;
+
+	snprintf(pattern, sizeof(pattern), "/sys/class/infiniband/%s", what);
+	if (glob(pattern, 0, NULL, &g))
+		return;
+	for (i = 0; i < g.gl_pathc; i++)
+		must(a_rdma_link_delete(admin, strrchr(g.gl_pathv[i], '/') + 1));
+	globfree(&g);
+}
+
 void a_rdma_device(struct actor *admin, const char *name, const char *type)
 {
 	long ret = a_rdma_link_add(admin, name, type, "lo");
 
-	/* a killed run left it behind */
 	if (ret == -EEXIST) {
-		must(a_rdma_link_delete(admin, name));
+		remove_left_behind(admin, name, type);
 		ret = a_rdma_link_add(admin, name, type, "lo");
 	}
 	if (ret)
