@@ -17,12 +17,10 @@
  * OUT      PINVERBS_OUT
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <linux/loop.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -393,42 +391,44 @@ static void release_devices(void)
 	globfree(&g);
 }
 
-/* All that is mounted below /mnt, last first: what lies on top goes before what is below. */
-static void unmount_the_rest(void)
+/* What is mounted last below /mnt, which nothing else lies on; NULL if nothing is. */
+static char *last_mount(void)
 {
-	char *targets[256], line[4096], path[2048], text[2200];
-	size_t n = 0;
+	static char last[2048];
+	char line[4096], path[2048];
 	FILE *f = fopen("/proc/mounts", "re");
 
-	while (f && n < sizeof(targets) / sizeof(targets[0]) &&
-	       fgets(line, sizeof(line), f))
+	last[0] = '\0';
+	while (f && fgets(line, sizeof(line), f))
 		if (sscanf(line, "%*s %2047s", path) == 1 && !strncmp(path, "/mnt/", 5))
-			targets[n++] = strdup(path);
+			strcpy(last, path);
 	if (f)
 		fclose(f);
-	while (n--) {
-		if (!targets[n] || !umount(targets[n]))
-			continue;
-		snprintf(text, sizeof(text),
-			 "<4>pinverbs: BUG: %s is busy after all processes ended",
-			 targets[n]);
-		put("/dev/kmsg", text);
-	}
+	return last[0] ? last : NULL;
 }
 
 /* Everything the command started is gone: what is still busy now was leaked by the kernel. */
 static void unmount_all(void)
 {
-	bool left = false;
+	char text[2200];
+	char *path;
 
 	if (!disks_are_ready())
 		return;
 	for (size_t i = 0; i < FILE_SYSTEMS; i++)
-		left |= umount(file_systems[i]) && errno != EINVAL && errno != ENOENT;
-	if (!left)
-		return;
-	release_devices();
-	unmount_the_rest();
+		umount(file_systems[i]);
+	if (last_mount())
+		release_devices();
+	while ((path = last_mount()) != NULL) {
+		if (!umount(path))
+			continue;
+		snprintf(text, sizeof(text),
+			 "<4>pinverbs: BUG: %s is busy after all processes ended", path);
+		put("/dev/kmsg", text);
+		/* out of the list */
+		if (umount2(path, MNT_DETACH))
+			return;
+	}
 }
 
 /*
