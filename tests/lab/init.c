@@ -3,8 +3,8 @@
  * lab-init: process 1 of the guest.  Makes the machine that README describes, runs lab-guest, shuts
  * down.
  *
- * It is linked statically and starts but two programs, ip and rdma: each costs 100 ms under emulation,
- * and there are some thirty guests in a run of all tests.
+ * It is linked statically and starts no other program: each costs 100 ms under emulation, and there are
+ * some thirty guests in a run of all tests.
  *
  * The kernel's command line says pinverbs.job=FOLDER, a folder of the host.  "conf" in it has
  * KEY=VALUE strings, NUL-terminated:
@@ -32,6 +32,8 @@
 #include <sys/swap.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "network.h"
 
 #define REGIONS    3
 #define P9_OPTIONS "trans=virtio,version=9p2000.L,msize=262144"
@@ -217,65 +219,13 @@ static void mount_all(void)
 	try_mount("vfat", "/dev/vdc", "/mnt/vfat", "umask=000");
 }
 
-/* Runs a program with a text on its stdin; false unless it succeeds. */
-static bool run(const char *input, char *const argv[])
-{
-	int in[2], status;
-	pid_t pid;
-
-	if (pipe2(in, O_CLOEXEC))
-		broken("pipe: %m");
-	pid = fork();
-	if (pid < 0)
-		broken("fork: %m");
-	if (!pid) {
-		dup2(in[0], 0);
-		execvp(argv[0], argv);
-		_exit(127);
-	}
-	close(in[0]);
-	if (write(in[1], input, strlen(input)) < 0)
-		broken("%s: %m", argv[0]);
-	close(in[1]);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			broken("%s: %m", argv[0]);
-	return status == 0;
-}
-
 static void make_network(void)
 {
-	const char *net = conf("NET"), *dev = net, *add = "";
-	int host = atoi(conf("HOST")), peer = 2 - host;
-	char text[1024];
-	int n;
+	const char *lacking;
 
-	if (!strcmp(net, "veth")) {
-		dev = "v0";
-		add = "link add v0 type veth peer name v1\nlink set v1 mtu 4200 up\n";
-	} else if (!strcmp(net, "eth")) {
-		dev = "eth0";
-	}
-	n = snprintf(text, sizeof(text),
-		     "link set lo up\n%s"
-		     "link set %s mtu %d up\n"
-		     "addr add 10.77.0.%d/24 dev %s\n"
-		     "addr add fd77::%d/64 dev %s nodad\n",
-		     add, dev, strcmp(dev, "lo") ? 4200 : 65536, host + 1, dev, host + 1,
-		     dev);
-	/* a busy host answers address resolution too late for RDMA-CM's time limits */
-	if (atoi(conf("HOSTS")) == 2)
-		snprintf(text + n, sizeof(text) - n,
-			 "neigh add 10.77.0.%d lladdr 52:54:00:00:77:0%d dev %s nud "
-			 "permanent\n"
-			 "neigh add fd77::%d lladdr 52:54:00:00:77:0%d dev %s nud "
-			 "permanent\n",
-			 peer, peer, dev, peer, peer, dev);
-	if (!run(text, (char *[]){ "ip", "-batch", "-", NULL }))
-		broken("no network");
-	if (!run("", (char *[]){ "rdma", "link", "add", "rxe0", "type", "rxe", "netdev",
-				 (char *)dev, NULL }))
-		broken("no rxe0");
+	lacking = network_make(conf("NET"), atoi(conf("HOST")), atoi(conf("HOSTS")));
+	if (lacking)
+		broken("no network: %s: %m", lacking);
 }
 
 /* What distributions and udev would set up. */

@@ -293,6 +293,7 @@ mutants_main()
 	source_version
 	new_run
 	run_log=$log
+	all_kernel_args=$without_enumerations
 	tools
 	accelerator
 	mkdir -p "$cache/mutants"

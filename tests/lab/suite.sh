@@ -621,6 +621,7 @@ test_main()
 	new_run
 	prune "$cache/runs" 60
 	suite=$log
+	all_kernel_args=$without_enumerations
 	plan
 	((${#queue[@]})) || die "no test matches ${patterns[*]}"
 	prepare_tasks
