@@ -187,7 +187,7 @@ unit_task() # NAME...
 	for name in "$@"; do
 		wanted[$name]=1
 	done
-	await ctest --test-dir "$top/build" --output-on-failure --timeout 120 \
+	PINVERBS_CACHE=$cache await ctest --test-dir "$top/build" --output-on-failure --timeout 120 \
 		-R "^($(IFS='|' && echo "${*//./\\.}"))\$" >"$log/ctest" 2>&1
 	while IFS= read -r line; do
 		[[ $line =~ $re ]] || continue
@@ -206,14 +206,19 @@ unit_task() # NAME...
 
 shell_task()
 {
-	local file
+	local file clean
 	local -a scripts=()
 
 	# every file of the project with a shell's first line
 	while IFS= read -r -d '' file; do
 		! head -n 1 "$file" | grep -qaE '^#!/bin/(ba)?sh' || scripts+=("$file")
 	done < <(find "$top" -path "$top/build" -prune -o -path "$top/.git" -prune -o -type f -print0)
-	if await shellcheck -x -P "$top" -P "$lab" "${scripts[@]}" >"$log/shellcheck" 2>&1; then
+	# what was clean is not looked at again until a script or shellcheck changes
+	clean=$cache/shellcheck/$( (shellcheck --version && cd "$top" &&
+		sha256sum -- "${scripts[@]#"$top/"}" tests/lab/*.sh | sort) | sha256sum | cut -c 1-24)
+	if [[ -e $clean ]] || await shellcheck -x -P "$top" -P "$lab" "${scripts[@]}" >"$log/shellcheck" 2>&1; then
+		mkdir -p "${clean%/*}" && : >"$clean"
+		prune "$cache/shellcheck" 100
 		pass shellcheck
 	else
 		fail shellcheck <"$log/shellcheck"
