@@ -8,6 +8,10 @@
  *
  * The thread runs as long as there are watches. Locks: thread_lock guards the thread's coming
  * and going, watch_lock the list. Order: thread_lock, watch_lock.
+ *
+ * A thread allocates when it is made, and may do so when it ends; fork() may have taken the lock
+ * of the program's allocator before it gets here. So it waits for watch_lock, which is held for
+ * short, but not for thread_lock: a child begins with a new one, and without thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -211,19 +215,18 @@ void watch_end(struct watch *watch)
 
 void watches_before_fork(void)
 {
-	pthread_mutex_lock(&thread_lock);
 	pthread_mutex_lock(&watch_lock);
 }
 
 void watches_in_parent(void)
 {
 	pthread_mutex_unlock(&watch_lock);
-	pthread_mutex_unlock(&thread_lock);
 }
 
 /* The thread is the parent's alone. */
 void watches_in_child(void)
 {
+	thread_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	watches = NULL;
 	users = 0;
 	watches_in_parent();

@@ -86,6 +86,10 @@ void sim_truncate_at(const char *name, int fd, uint64_t size);
 void sim_deny(const char *ending, int err);
 void sim_on_open(const char *ending, unsigned nth, void (*function)(void));
 
+/* @function runs once, when the library makes a thread, or waits for the end of one. */
+void sim_on_thread(void (*function)(void));
+void sim_on_join(void (*function)(void));
+
 /* Changes since the last reset or sim_forget(), as "dup setlease mmap reg"; refused: "mmap!". */
 const char *sim_events(void);
 void sim_forget(void);

@@ -11,6 +11,7 @@
 
 int __real_open64(const char *path, int flags, ...);
 int __real_eventfd(unsigned value, int flags);
+int __real_pthread_join(pthread_t thread, void **result);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 			  void *(*start)(void *), void *argument);
 
@@ -86,6 +87,36 @@ int __wrap_eventfd(unsigned value, int flags)
 	return refused ? -1 : __real_eventfd(value, flags);
 }
 
+static void (*on_thread)(void), (*on_join)(void);
+
+void sim_on_thread(void (*function)(void))
+{
+	on_thread = function;
+}
+
+void sim_on_join(void (*function)(void))
+{
+	on_join = function;
+}
+
+static void call_once(void (**hooked)(void))
+{
+	void (*call)(void);
+
+	lock();
+	call = *hooked;
+	*hooked = NULL;
+	unlock();
+	if (call)
+		call();
+}
+
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+	call_once(&on_join);
+	return __real_pthread_join(thread, result);
+}
+
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 			  void *(*start)(void *), void *argument)
 {
@@ -96,6 +127,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 	unlock();
 	if (refused)
 		return errno;
+	call_once(&on_thread);
 	return __real_pthread_create(thread, attributes, start, argument);
 }
 

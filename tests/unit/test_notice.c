@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* Cooperative leases: the notice, and that no signal reaches the program. */
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "unit.h"
 
@@ -273,13 +276,78 @@ static void forked_child(void)
 	CU_ASSERT_EQUAL(pinv_lease_release(lease), 0);
 	sim_close(fd);
 }
+
+static sem_t forked;
+static int status_of_fork, fd_of_child;
+
+/* A child gets a thread of its own, whatever its parent was about to do with one. */
+static void *fork_and_wait(void *arg)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		struct pinv_lease *lease;
+
+		if (!arg)
+			_exit(0);
+		alarm(20);
+		lease = pinv_lease_acquire(fd_of_child, PINV_LEASE_COOPERATIVE);
+		_exit(!lease || pinv_lease_release(lease));
+	}
+	waitpid(child, &status_of_fork, 0);
+	sem_post(&forked);
+	return NULL;
+}
+
+/*
+ * The allocator, which the thread's coming and going needs, may be locked by fork() of another
+ * thread: if that waited for this one, neither would go on.
+ */
+static void fork_meanwhile(void *arg)
+{
+	struct timespec deadline;
+	pthread_t thread;
+
+	status_of_fork = -1;
+	sem_init(&forked, 0, 0);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, fork_and_wait, arg), 0);
+	pthread_detach(thread);
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += 20;
+	CU_ASSERT_EQUAL(sem_timedwait(&forked, &deadline), 0);
+	CU_ASSERT_EQUAL(status_of_fork, 0);
+}
+
+static void fork_in_a_beginning(void)
+{
+	fork_meanwhile(&fd_of_child);
+}
+
+static void fork_in_an_end(void)
+{
+	fork_meanwhile(NULL);
+}
+
+static void fork_does_not_wait_for_the_thread(void)
+{
+	int fd = sim_open(SIM_DAX, SIZE, O_RDWR);
+	struct pinv_lease *lease;
+
+	fd_of_child = sim_open(SIM_DAX, SIZE, O_RDWR);
+	sim_on_thread(fork_in_a_beginning);
+	lease = acquire(fd);
+	sim_on_join(fork_in_an_end);
+	CU_ASSERT_EQUAL(pinv_lease_release(lease), 0);
+	sim_close(fd);
+	sim_close(fd_of_child);
+}
 #endif
 
 /* The thread sanitizer of gcc cannot follow threads that a forked child starts. */
 #ifdef __SANITIZE_THREAD__
 #define FORK_TESTS
 #else
-#define FORK_TESTS UNIT_TEST(forked_child),
+#define FORK_TESTS UNIT_TEST(forked_child), UNIT_TEST(fork_does_not_wait_for_the_thread),
 #endif
 
 UNIT_MAIN("notice", FORK_TESTS UNIT_TEST(told_when_asked_back),
