@@ -12,16 +12,34 @@
 #include <unistd.h>
 #include "internal.h"
 
+static const char *remedy_of(int err)
+{
+	switch (err) {
+	case EMFILE:
+		return "raise the limit of open files (ulimit -n), or close some";
+	case ENFILE:
+		return "raise the system's limit of open files: sysctl fs.file-max";
+	case ENOMEM:
+		return "free memory, or raise the process's limits: ulimit -a";
+	case EINTR:
+		return "call again";
+	case EIO:
+		return "see the kernel's log, and which devices there are: rdma link";
+	default:
+		return "see pinverbs(7)";
+	}
+}
+
 static void other_reason(struct pinv_cap_info *why, int err)
 {
 	SAY(why->reason, "%s", strerror(err));
-	SAY(why->remedy, "see pinverbs(7)");
+	SAY(why->remedy, "%s", remedy_of(err));
 }
 
 static void explain_io(struct pinv_cap_info *why)
 {
+	other_reason(why, EIO);
 	SAY(why->reason, "I/O error, as of an RDMA device that has been removed");
-	SAY(why->remedy, "see the kernel's log, and which devices there are: rdma link");
 }
 
 static void explain_bad_descriptor(int fd, struct pinv_cap_info *why)
@@ -109,6 +127,10 @@ int fail_lease(int fd, const char *operation, int err)
 				"one that the library did not take");
 		SAY(why.remedy, "release that lease, or open the file once more");
 		break;
+	case ENOMEM:
+		SAY(why.reason, "no memory, or no thread that waits for a notice");
+		SAY(why.remedy, "free memory, or raise the limit of threads (ulimit -u)");
+		break;
 	default:
 		other_reason(&why, err);
 	}
@@ -158,6 +180,32 @@ static void explain_refused_pin(struct pinv_cap_info *why)
 	    "use a device whose driver the series converts, or anonymous memory");
 }
 
+/* What is said of any memory that cannot be registered. */
+static void explain_refused_memory(int err, size_t length, struct pinv_cap_info *why)
+{
+	switch (err) {
+	case EOPNOTSUPP:
+		explain_refused_pin(why);
+		break;
+	case ENOMEM:
+		explain_no_memory(length, why);
+		break;
+	case EIO:
+		explain_io(why);
+		break;
+	default:
+		other_reason(why, err);
+	}
+}
+
+static void explain_no_room(int err, size_t length, struct pinv_cap_info *why)
+{
+	SAY(why->reason, "%s: %zu bytes", strerror(err), length);
+	SAY(why->remedy, "%s",
+	    err == EFBIG ? "append less, or raise the limit of file sizes (ulimit -f)"
+			 : "free space; of huge pages: sysctl vm.nr_hugepages");
+}
+
 static void explain_not_permitted(const char *operation, struct pinv_cap_info *why)
 {
 	if (strcmp(operation, "register")) {
@@ -171,6 +219,14 @@ static void explain_not_permitted(const char *operation, struct pinv_cap_info *w
 	}
 }
 
+static void explain_no_mapping(size_t length, struct pinv_cap_info *why)
+{
+	SAY(why->reason, "no room for a mapping of %zu bytes, or no free huge pages",
+	    length);
+	SAY(why->remedy,
+	    "map less, or raise vm.max_map_count, ulimit -v or vm.nr_hugepages");
+}
+
 int fail_file_mr(int fd, const char *operation, int err, size_t length)
 {
 	struct pinv_cap_info why;
@@ -180,9 +236,6 @@ int fail_file_mr(int fd, const char *operation, int err, size_t length)
 	switch (err) {
 	case EPERM:
 		explain_not_permitted(operation, &why);
-		break;
-	case EOPNOTSUPP:
-		explain_refused_pin(&why);
 		break;
 	case EFAULT:
 		SAY(why.reason,
@@ -197,11 +250,10 @@ int fail_file_mr(int fd, const char *operation, int err, size_t length)
 	case EBADF:
 		explain_bad_descriptor(fd, &why);
 		break;
-	case ENOMEM:
-		explain_no_memory(length, &why);
-		break;
-	case EIO:
-		explain_io(&why);
+	case EFBIG:
+	case ENOSPC:
+	case EDQUOT:
+		explain_no_room(err, length, &why);
 		break;
 	case EINVAL:
 		SAY(why.reason, "access flags or kind of file not supported");
@@ -209,9 +261,26 @@ int fail_file_mr(int fd, const char *operation, int err, size_t length)
 		    "see ibv_reg_mr(3): remote write needs IBV_ACCESS_LOCAL_WRITE");
 		break;
 	default:
-		other_reason(&why, err);
+		if (err == ENOMEM && !strcmp(operation, "map"))
+			explain_no_mapping(length, &why);
+		else
+			explain_refused_memory(err, length, &why);
 	}
 	log_failure(fd, operation, err, &why);
+	return err;
+}
+
+int fail_on_demand(const struct ibv_pd *pd, int err)
+{
+	struct pinv_cap_info why;
+	char object[80];
+
+	if (!log_wanted())
+		return err;
+	SAY(object, "RDMA device %s", ibv_get_device_name(pd->context->device));
+	SAY(why.reason, "no on-demand paging of this memory (IBV_ACCESS_ON_DEMAND)");
+	SAY(why.remedy, "leave the flag out: a lease allows to pin the file's pages");
+	log_failure_of(object, "register", err, &why);
 	return err;
 }
 
@@ -287,6 +356,22 @@ int fail_close_pd(const struct ibv_context *context, const char *operation, int 
 	return err;
 }
 
+static void explain_invalid_memory(const void *address, size_t length,
+				   const char *operation, struct pinv_cap_info *why)
+{
+	if (strcmp(operation, "register")) {
+		SAY(why->reason, "memory was registered before, by other means");
+		SAY(why->remedy, "call ibv_fork_init(3) before anything is registered");
+	} else if (!length || length > UINTPTR_MAX - (uintptr_t)address) {
+		SAY(why->reason, "no bytes, or more than there are addresses");
+		SAY(why->remedy, "give the length of the memory");
+	} else {
+		SAY(why->reason, "access flags not supported");
+		SAY(why->remedy,
+		    "see ibv_reg_mr(3): remote write needs IBV_ACCESS_LOCAL_WRITE");
+	}
+}
+
 int fail_address_mr(const void *address, const char *operation, int err, size_t length)
 {
 	struct pinv_cap_info why;
@@ -303,32 +388,21 @@ int fail_address_mr(const void *address, const char *operation, int err, size_t 
 		SAY(why.remedy, "take one with pinv_lease_acquire(), or use "
 				"pinv_reg_file_mr()");
 		break;
-	case EOPNOTSUPP:
-		explain_refused_pin(&why);
-		break;
 	case EFAULT:
 		SAY(why.reason, "not all of it is mapped, or not for this access");
 		SAY(why.remedy, "register mapped, writable memory");
 		break;
-	case ENOMEM:
-		explain_no_memory(length, &why);
-		break;
-	case EIO:
-		explain_io(&why);
-		break;
 	case EINVAL:
-		SAY(why.reason, "access flags not supported, or memory was registered "
-				"before this kernel's need for ibv_fork_init() was seen");
-		SAY(why.remedy, "see ibv_reg_mr(3), ibv_fork_init(3)");
+		explain_invalid_memory(address, length, operation, &why);
 		break;
 	default:
-		other_reason(&why, err);
+		explain_refused_memory(err, length, &why);
 	}
 	log_failure_of(object, operation, err, &why);
 	return err;
 }
 
-int fail_persist(int fd, int err, size_t length)
+int fail_persist(int fd, int err)
 {
 	struct pinv_cap_info why;
 
@@ -337,14 +411,36 @@ int fail_persist(int fd, int err, size_t length)
 	if (err == EOPNOTSUPP) {
 		SAY(why.reason, "what is written there does not outlive the power");
 		SAY(why.remedy, "register a file on persistent memory or on a disk");
-	} else if (err == EINVAL) {
-		SAY(why.reason, "the range (%zu bytes) is not within the region", length);
-		SAY(why.remedy, "count from the first byte of the region");
 	} else {
 		other_reason(&why, err);
 	}
 	log_failure(fd, "make durable", err, &why);
 	return err;
+}
+
+int fail_persist_range(int fd, size_t offset, size_t length, size_t size)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return EINVAL;
+	SAY(why.reason, "%zu bytes from byte %zu are not within the region's %zu", length,
+	    offset, size);
+	SAY(why.remedy, "count from the first byte of the region");
+	log_failure(fd, "make durable", EINVAL, &why);
+	return EINVAL;
+}
+
+int fail_persist_gone(int fd)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return EINVAL;
+	SAY(why.reason, "the region is deregistered already");
+	SAY(why.remedy, "make it durable before pinv_dereg_mr(), or use fsync(2)");
+	log_failure(fd, "make durable", EINVAL, &why);
+	return EINVAL;
 }
 
 int fail_flush(const struct ibv_qp_ex *qp, int err, size_t length)
@@ -410,6 +506,24 @@ int fail_range(int fd, uint64_t offset, size_t length, uint64_t size)
 	return EINVAL;
 }
 
+int fail_growth(int fd, size_t length, uint64_t size, bool fixed)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return EINVAL;
+	if (fixed) {
+		SAY(why.reason, "device DAX has its %" PRIu64 " bytes and no more", size);
+		SAY(why.remedy, "register a range of it with pinv_reg_file_mr()");
+	} else {
+		SAY(why.reason, "a file of %" PRIu64 " bytes cannot grow by %zu", size,
+		    length);
+		SAY(why.remedy, "give the number of bytes to append");
+	}
+	log_failure(fd, "extend", EINVAL, &why);
+	return EINVAL;
+}
+
 int fail_kind(int fd, enum pinv_lease_kind kind)
 {
 	struct pinv_cap_info why;
@@ -423,29 +537,41 @@ int fail_kind(int fd, enum pinv_lease_kind kind)
 	return EINVAL;
 }
 
-int fail_query(int fd, const char *operation)
+int fail_no_place(int fd, const char *operation)
 {
 	struct pinv_cap_info why;
 
 	if (!log_wanted())
 		return EINVAL;
-	SAY(why.reason, "the result has no place to go, or the lease gives no notice");
-	SAY(why.remedy, "pass a pointer, and for a notice a cooperative lease");
+	SAY(why.reason, "the pointer to where the result is to go is NULL");
+	SAY(why.remedy, "pass the address of a variable");
 	log_failure(fd, operation, EINVAL, &why);
 	return EINVAL;
 }
 
-int fail_list(int pid, int err)
+int fail_notice(int fd)
+{
+	struct pinv_cap_info why;
+
+	if (!log_wanted())
+		return EINVAL;
+	SAY(why.reason, "an exclusive lease is never asked back");
+	SAY(why.remedy, "take a PINV_LEASE_COOPERATIVE one");
+	log_failure(fd, "give notice of lease", EINVAL, &why);
+	return EINVAL;
+}
+
+int fail_list(int pid, int fd, int err)
 {
 	struct pinv_cap_info why;
 	char object[40];
 
 	if (!log_wanted())
 		return err;
-	if (pid > 0)
-		SAY(object, "process %d", pid);
-	else
+	if (pid == PINV_PINS_ALL || pid == PINV_PINS_SELF)
 		SAY(object, "%s", pid ? "all processes" : "own process");
+	else
+		SAY(object, "process %d", pid);
 	switch (err) {
 	case EOPNOTSUPP:
 	case ENOENT:
@@ -460,6 +586,14 @@ int fail_list(int pid, int err)
 	case ESRCH:
 		SAY(why.reason, "there is no such process");
 		SAY(why.remedy, "give the number of a running process");
+		break;
+	case EBADF:
+		SAY(why.reason, "descriptor %d is not open", fd);
+		SAY(why.remedy, "pass that of the file that matters, or -1 for all");
+		break;
+	case EINVAL:
+		SAY(why.reason, "no process has this number, or the order is unknown");
+		SAY(why.remedy, "see pinv_list_pins(3)");
 		break;
 	default:
 		other_reason(&why, err);

@@ -3,6 +3,7 @@
 #ifndef PINVERBS_INTERNAL_H
 #define PINVERBS_INTERNAL_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include "pinverbs.h"
 
@@ -32,7 +33,8 @@ int file_is_dax(int fd, bool *dax);
 /* device.c */
 bool kernel_has_rdma_devices(void);
 
-/* log.c */
+/* log.c; in the place of a descriptor: what failed has no file. */
+#define NO_FILE INT_MIN
 bool log_wanted(void);
 void make_printable(char *text);
 void log_failure_of(const char *object, const char *operation, int err,
@@ -44,7 +46,7 @@ __attribute__((format(printf, 3, 4))) void say(char *buffer, size_t size,
 
 /*
  * explain.c: log a failed call, with what errno and the file tell about the reason. Each
- * returns the errno it was given, fail_range(), fail_kind(), fail_query() and fail_no_pd() EINVAL.
+ * returns the errno it was given, or EINVAL if it was given none.
  */
 int fail_lease(int fd, const char *operation, int err);
 int fail_release(int fd, int err);
@@ -53,12 +55,17 @@ int fail_address_mr(const void *address, const char *operation, int err, size_t 
 int fail_no_pd(void);
 int fail_open_pd(const char *device, int err);
 int fail_close_pd(const struct ibv_context *context, const char *operation, int err);
-int fail_persist(int fd, int err, size_t length);
+int fail_on_demand(const struct ibv_pd *pd, int err);
+int fail_persist(int fd, int err);
+int fail_persist_range(int fd, size_t offset, size_t length, size_t size);
+int fail_persist_gone(int fd);
 int fail_flush(const struct ibv_qp_ex *qp, int err, size_t length);
 int fail_dereg(int fd, const char *operation, int err);
 int fail_range(int fd, uint64_t offset, size_t length, uint64_t size);
+int fail_growth(int fd, size_t length, uint64_t size, bool fixed);
 int fail_kind(int fd, enum pinv_lease_kind kind);
-int fail_query(int fd, const char *operation);
-int fail_list(int pid, int err);
+int fail_no_place(int fd, const char *operation);
+int fail_notice(int fd);
+int fail_list(int pid, int fd, int err);
 
 #endif

@@ -325,8 +325,10 @@ PINV_EXPORT struct pinv_lease *pinv_lease_acquire(int fd, enum pinv_lease_kind k
 
 PINV_EXPORT int pinv_lease_notice(const struct pinv_lease *lease, int *fd)
 {
-	if (!fd || lease->desc->kind != PINV_LEASE_COOPERATIVE)
-		return fail_query(lease->desc->fd, "give notice of lease");
+	if (lease->desc->kind != PINV_LEASE_COOPERATIVE)
+		return fail_notice(lease->desc->fd);
+	if (!fd)
+		return fail_no_place(lease->desc->fd, "give notice of lease");
 	*fd = lease->desc->watch.event;
 	return 0;
 }
@@ -349,7 +351,7 @@ PINV_EXPORT int pinv_lease_query(int fd, enum pinv_lease_kind *kind)
 	int held;
 
 	if (!kind)
-		return fail_query(fd, "query layout lease");
+		return fail_no_place(fd, "query layout lease");
 	held = fcntl(fd, F_GETLEASE);
 	if (held < 0)
 		return fail_lease(fd, "query layout lease", errno);

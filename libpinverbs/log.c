@@ -74,24 +74,24 @@ void make_printable(char *text)
 			*text = '?';
 }
 
+/* By its path: the number may be that of a duplicate, which is no concern of the caller's. */
 static void name_file(int fd, char *buffer, size_t size)
 {
-	char link[64], path[512];
+	char link[64];
 	ssize_t length;
 
-	if (fd < 0) {
+	if (fd == NO_FILE) {
 		say(buffer, size, "memory region");
 		return;
 	}
 	SAY(link, "/proc/self/fd/%d", fd);
-	length = readlink(link, path, sizeof(path) - 1);
+	length = readlink(link, buffer, size - 1);
 	if (length < 0) {
 		say(buffer, size, "fd %d", fd);
 		return;
 	}
-	path[length] = '\0';
-	make_printable(path);
-	say(buffer, size, "fd %d (%s)", fd, path);
+	buffer[length] = '\0';
+	make_printable(buffer);
 }
 
 void log_failure_of(const char *object, const char *operation, int err,

@@ -157,7 +157,8 @@ static int grow_file(struct request *request, struct backing *backing)
 		return fail_no_pd();
 	if (backing->kind == BACKING_DEVICE_DAX || !request->length ||
 	    request->length > INT64_MAX - size)
-		return fail_range(request->fd, size, request->length, size);
+		return fail_growth(request->fd, request->length, size,
+				   backing->kind == BACKING_DEVICE_DAX);
 	/* Blocks now rather than on the first write, when nobody could be told of their lack. */
 	if (fallocate(request->fd, 0, size, request->length) &&
 	    (errno != EOPNOTSUPP || ftruncate(request->fd, size + request->length)))
@@ -191,6 +192,8 @@ static int build(struct pinv_mr *mr, struct request *request, bool grow)
 		return fail_no_pd();
 	err = register_memory(mr, request->pd, (char *)mr->map + mr->skip,
 			      request->length, request->access);
+	if (err == EOPNOTSUPP && (request->access & IBV_ACCESS_ON_DEMAND))
+		return fail_on_demand(request->pd, err);
 	return err ? fail_file_mr(request->fd, "register", err, request->length) : 0;
 }
 
@@ -281,7 +284,9 @@ PINV_EXPORT struct pinv_mr *pinv_reg_mr(struct ibv_pd *pd, void *address, size_t
 			mr->length = length;
 			return mr;
 		}
-		errno = fail_address_mr(address, "register", err, length);
+		errno = err == EOPNOTSUPP && (access & IBV_ACCESS_ON_DEMAND)
+				? fail_on_demand(pd, err)
+				: fail_address_mr(address, "register", err, length);
 	}
 	free(mr);
 	return NULL;
@@ -301,7 +306,7 @@ static bool device_is_gone(struct ibv_context *context)
 /* Goes on where an earlier call failed. Steps that mr does not show are not done. */
 static int tear_down(struct pinv_mr *mr)
 {
-	int fd = mr->desc ? description_fd(mr->desc) : -1;
+	int fd = mr->desc ? description_fd(mr->desc) : NO_FILE;
 	int err;
 
 	/* A child shares its parent's verbs context: the MR there is the parent's. */
@@ -359,15 +364,17 @@ static int persist(const struct pinv_mr *mr, char *address, size_t length)
 
 PINV_EXPORT int pinv_mr_persist(struct pinv_mr *mr, size_t offset, size_t length)
 {
-	int fd = mr->desc ? description_fd(mr->desc) : -1;
+	int fd = mr->desc ? description_fd(mr->desc) : NO_FILE;
 	int err;
 
+	if (!mr->ibv)
+		return fail_persist_gone(fd);
 	if (!mr->map)
-		return fail_persist(fd, EOPNOTSUPP, length);
+		return fail_persist(fd, EOPNOTSUPP);
 	if (offset >= mr->length || length > mr->length - offset)
-		return fail_persist(fd, EINVAL, length);
+		return fail_persist_range(fd, offset, length, mr->length);
 	if (!length)
 		length = mr->length - offset;
 	err = persist(mr, (char *)mr->map + mr->skip + offset, length);
-	return err ? fail_persist(fd, err, length) : 0;
+	return err ? fail_persist(fd, err) : 0;
 }

@@ -111,7 +111,8 @@ static int start_thread(void)
 	while (!err && sem_wait(&started))
 		;
 	sem_destroy(&started);
-	return err;
+	/* EAGAIN would say of the lease that it can be had later. */
+	return err == EAGAIN ? ENOMEM : err;
 }
 
 static int hold_thread(void)

@@ -661,7 +661,7 @@ PINV_EXPORT struct pinv_pins *pinv_list_pins(int pid, int fd, enum pinv_pins_ord
 	}
 	if (err) {
 		pinv_pins_free(pins);
-		errno = fail_list(pid, err);
+		errno = fail_list(pid, fd, err);
 		return NULL;
 	}
 	if (pins->count)

@@ -6,7 +6,8 @@
  * errno; a function that returns a pointer returns NULL with errno set. A call that fails
  * changes nothing, except where its text says how far it may have got. The library prints
  * nothing and uses no signals; it says why a call failed through the function given to
- * pinv_set_log(). Rule ids (L1, P1, …) are explained in pinverbs(7).
+ * pinv_set_log(). Rule ids (L1, P1, …) are explained in pinverbs(7). A handle is one that the
+ * library has given and not yet taken back; NULL is one only where the text says so.
  *
  * Threads: every function may be called from any thread at any time. Two threads must not
  * use one handle when one of them is giving it up, as with free().
@@ -68,9 +69,9 @@ enum pinv_lease_kind {
  * pins (L3).
  *
  * A process has one lease on a description, so the library counts: every call returns a
- * handle of its own, which must be of the same kind, the memory regions of pinv_reg_file_mr() count too, and the kernel's
- * lease is released with the last of them. A lease that the process had taken itself with
- * fcntl(2) before the first of them is used and left in place afterwards.
+ * handle of its own, which must be of the same kind, the memory regions of pinv_reg_file_mr()
+ * count too, and the kernel's lease is released with the last of them. A lease that the process
+ * had taken itself with fcntl(2) before the first of them is used and left in place afterwards.
  *
  * Ownership: the handle is the caller's, to be given to pinv_lease_release(). The lease
  * belongs to the calling process and the description (L7); @fd stays the caller's.
@@ -79,8 +80,9 @@ enum pinv_lease_kind {
  * or not open for writing; EBUSY the description carries a lease of another kind, or a
  * cooperative one that the library did not take; EINVAL not a regular file, leases switched
  * off (fs.leases-enable), or an unknown @kind; EAGAIN a pNFS layout is out on the file, or a
- * cooperative lease on it is being asked back; EMFILE; ENOMEM; EOPNOTSUPP the kernel has no
- * layout leases, or the file cannot carry one (not DAX, shared extents, swap file).
+ * cooperative lease on it is being asked back; EMFILE; ENOMEM, also if no thread may be made;
+ * EOPNOTSUPP the kernel has no layout leases, or the file cannot carry one (not DAX, shared
+ * extents, swap file).
  * Rules: L1, L2, L3, L5, L7, L10.
  */
 struct pinv_lease *pinv_lease_acquire(int fd, enum pinv_lease_kind kind);
@@ -141,7 +143,9 @@ struct ibv_pd *pinv_open_pd(const char *device);
 /*
  * pinv_close_pd - free a protection domain, and close its device.
  *
- * NULL is allowed and does nothing. Threads: safe; see the top of this file.
+ * NULL is allowed and does nothing. A forked child shares the device with its parent: what it
+ * frees there is gone for both, so it leaves the parent's domain alone and opens its own.
+ * Threads: safe; see the top of this file.
  * Returns EBUSY, nothing changed, while there are memory regions, queue pairs and others on it;
  * those of ibv_dealloc_pd(3); those of ibv_close_device(3), after which the domain has gone.
  */
@@ -246,7 +250,8 @@ struct ibv_mr *pinv_mr_ibv(const struct pinv_mr *mr);
  * (libpmem's pmem_persist), else it is msync(2).
  * Threads: safe.
  * Returns EOPNOTSUPP memory that does not last (tmpfs, memfd, hugetlbfs), or a region of
- * pinv_reg_mr(); EINVAL the range is not within the region; those of msync(2). Rules: Y1.
+ * pinv_reg_mr(); EINVAL the range is not within the region, or that is deregistered already;
+ * those of msync(2). Rules: Y1.
  */
 int pinv_mr_persist(struct pinv_mr *mr, size_t offset, size_t length);
 
@@ -406,6 +411,7 @@ typedef void (*pinv_log_fn)(void *arg, const char *message);
 
 /*
  * pinv_set_log - have failures explained to @fn(@arg, …); NULL, the default, for silence.
+ * The queries of capabilities have their own texts and are not logged.
  *
  * Effect: for the whole process, replacing the function set before.
  * Ownership: @arg stays the caller's and must stay valid: a call that was failing in another

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "backing.h"
 #include "unit.h"
 
 static unsigned calls;
@@ -76,18 +77,104 @@ static void assert_shape(const char *message)
 		CU_ASSERT((unsigned char)*at >= ' ' && *at != 0x7f);
 }
 
+static void assert_says(const char *text)
+{
+	const char *message = unit_logged();
+
+	assert_shape(message);
+	CU_ASSERT_PTR_NOT_NULL(strstr(message, text));
+	if (!strstr(message, text))
+		printf("\n    \"%s\" is not in: %s\n", text, message);
+}
+
 static void no_place_for_a_notice(int fd)
 {
 	struct pinv_lease *lease = pinv_lease_acquire(fd, PINV_LEASE_EXCLUSIVE);
 	int notice;
 
 	CU_ASSERT_EQUAL(pinv_lease_notice(lease, &notice), EINVAL);
-	assert_shape(unit_logged());
+	assert_says("never asked back");
 	CU_ASSERT_EQUAL(pinv_lease_release(lease), 0);
 	lease = pinv_lease_acquire(fd, PINV_LEASE_COOPERATIVE);
 	CU_ASSERT_EQUAL(pinv_lease_notice(lease, NULL), EINVAL);
-	assert_shape(unit_logged());
+	assert_says("is NULL");
 	CU_ASSERT_EQUAL(pinv_lease_release(lease), 0);
+}
+
+/* What was asked for is in the message, and the remedy is one for that. */
+static void values_and_remedies(void)
+{
+	static struct ibv_device device = { .name = "sim0" };
+	static struct ibv_context context = { .device = &device };
+	int fd = sim_open(SIM_DAX, 65536, O_RDWR), device_dax;
+	char memory[16];
+
+	CU_ASSERT_PTR_NULL(pinv_grow_file_mr(&sim_pd, fd, 0, 0, NULL));
+	assert_says("extend: a file of 65536 bytes cannot grow by 0");
+	CU_ASSERT_PTR_NULL(pinv_grow_file_mr(&sim_pd, fd, SIZE_MAX, 0, NULL));
+	assert_says("cannot grow by 18446744073709551615");
+	sys_root = getenv("SYS");
+	device_dax = sim_open(SIM_DEVICE_DAX, 65536, O_RDWR);
+	CU_ASSERT_PTR_NULL(pinv_grow_file_mr(&sim_pd, device_dax, 1, 0, NULL));
+	assert_says("extend: device DAX has its ");
+	sim_close(device_dax);
+	sys_root = "/sys";
+	sim_fail("fallocate", ENOSPC);
+	CU_ASSERT_PTR_NULL(pinv_grow_file_mr(&sim_pd, fd, 4097, 0, NULL));
+	assert_says("4097 bytes (ENOSPC); free space");
+	sim_fail("fallocate", EFBIG);
+	CU_ASSERT_PTR_NULL(pinv_grow_file_mr(&sim_pd, fd, 4097, 0, NULL));
+	assert_says("4097 bytes (EFBIG); append less");
+	sim_fail("mmap", ENOMEM);
+	CU_ASSERT_PTR_NULL(pinv_reg_file_mr(&sim_pd, fd, 0, 4098, 0));
+	assert_says("a mapping of 4098 bytes");
+	sim_fail("dup", EMFILE);
+	CU_ASSERT_PTR_NULL(pinv_lease_acquire(fd, PINV_LEASE_EXCLUSIVE));
+	assert_says("(EMFILE); raise the limit of open files");
+	/* no pNFS layout has to do with it */
+	sim_fail("thread", EAGAIN);
+	CU_ASSERT_PTR_NULL(pinv_lease_acquire(fd, PINV_LEASE_COOPERATIVE));
+	CU_ASSERT_EQUAL(errno, ENOMEM);
+	assert_says("ulimit -u");
+	sim_pd.context = &context;
+	sim_fail("reg", EOPNOTSUPP);
+	CU_ASSERT_PTR_NULL(pinv_reg_file_mr(&sim_pd, fd, 0, 0, IBV_ACCESS_ON_DEMAND));
+	assert_says("device sim0: register: no on-demand paging");
+	sim_fail("reg", EOPNOTSUPP);
+	CU_ASSERT_PTR_NULL(
+		pinv_reg_mr(&sim_pd, memory, sizeof(memory), IBV_ACCESS_ON_DEMAND));
+	assert_says("no on-demand paging");
+	sim_pd.context = NULL;
+	sim_fail("reg", EINVAL);
+	CU_ASSERT_PTR_NULL(pinv_reg_mr(&sim_pd, memory, 0, 0));
+	assert_says("0 bytes at 0x");
+	sim_fail("reg", EINVAL);
+	CU_ASSERT_PTR_NULL(pinv_reg_mr(&sim_pd, memory, SIZE_MAX, 0));
+	assert_says("more than there are addresses");
+	sim_close(fd);
+}
+
+/* Of what has no file, of what is no file, and of what the caller did not name. */
+static void names_of_objects(void)
+{
+	int fd = sim_open(SIM_DAX, 65536, O_RDWR);
+	struct pinv_mr *mr;
+
+	CU_ASSERT_PTR_NULL(pinv_lease_acquire(-1, PINV_LEASE_EXCLUSIVE));
+	assert_says("libpinverbs: fd -1: take");
+	CU_ASSERT_PTR_NULL(pinv_list_pins(PINV_PINS_SELF, -2, PINV_PINS_BY_FILE));
+	assert_says("own process: list pins: descriptor -2 is not open (EBADF)");
+	CU_ASSERT_PTR_NULL(pinv_list_pins(-7, -1, PINV_PINS_BY_FILE));
+	assert_says("process -7: list pins: no process has this number");
+	mr = pinv_reg_file_mr(&sim_pd, fd, 0, 0, IBV_ACCESS_LOCAL_WRITE);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 65536, 1), EINVAL);
+	assert_says("1 bytes from byte 65536 are not within the region's 65536");
+	sim_fail("munmap", ENOMEM);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), ENOMEM);
+	CU_ASSERT_EQUAL(pinv_mr_persist(mr, 0, 1), EINVAL);
+	assert_says("the region is deregistered already");
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	sim_close(fd);
 }
 
 /* EPERM of fallocate() or mmap() is not about leases. */
@@ -234,6 +321,7 @@ static void forked_in_the_middle(void)
 
 UNIT_MAIN("log", UNIT_TEST(one_line_for_one_failure), UNIT_TEST(nothing_for_success),
 	  UNIT_TEST(silence), UNIT_TEST(every_errno_has_its_words),
+	  UNIT_TEST(values_and_remedies), UNIT_TEST(names_of_objects),
 	  UNIT_TEST(sealed_file), UNIT_TEST(name_of_the_file),
 	  UNIT_TEST(log_function_may_call_the_library),
 	  UNIT_TEST(log_function_may_change_errno), UNIT_TEST(forked_in_the_middle))
