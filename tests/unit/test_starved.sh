@@ -16,43 +16,44 @@ case $FLAGS in
 esac
 PROC=$SOURCE/tests/unit/proc/recorded
 LC_ALL=C.UTF-8
-STARVED=$work/starved
-export PROC LC_ALL STARVED
+export PROC LC_ALL
 failures=0
 : >"$work/file"
 
 bad() # MESSAGE
 {
 	echo "FAIL $name: allocation $number: $1"
-	sed 's/^/    /' "$work/errors"
+	sed 's/^/    /' "$work/runs/$number.errors"
 	failures=$((failures + 1))
 }
 
 starve() # ARG...
 {
 	name=$*
-	number=0
 	listed=0
-	"$lspins" "$@" >"$work/wanted" 2>/dev/null </dev/null
-	while :; do
-		number=$((number + 1))
-		rm -f "$STARVED"
-		status=0
-		env STARVE=$number LD_PRELOAD="$BUILD/tests/unit/libstarve.so" \
-			"$lspins" "$@" >"$work/got" 2>"$work/errors" </dev/null || status=$?
-		[ -e "$STARVED" ] || break
-		case $status in
-		0)
-			listed=$((listed + 1))
-			cmp -s "$work/wanted" "$work/got" || bad "status 0, and another list"
-			;;
-		1) grep -q '^lspins: .*[a-z]' "$work/errors" || bad "status 1 without a word" ;;
-		*) bad "status $status" ;;
-		esac
-		[ "$failures" -lt 10 ] || break
-	done
-	[ "$number" -gt 20 ] || bad "only $number allocations"
-	echo "$name: $((number - 1)) allocations taken away, $listed of them not missed"
+	rm -rf "$work/runs"
+	mkdir "$work/runs"
+	env STARVE="$work/runs" LD_PRELOAD="$BUILD/tests/unit/libstarve.so" \
+		"$lspins" "$@" >"$work/ended" </dev/null
+	count=0
+	{
+		read -r number wanted
+		while read -r number status; do
+			count=$number
+			case $status in
+			0)
+				listed=$((listed + 1))
+				cmp -s "$work/runs/0.out" "$work/runs/$number.out" || bad "status 0, and another list"
+				;;
+			1) grep -q '^lspins: .*[a-z]' "$work/runs/$number.errors" || bad "status 1 without a word" ;;
+			*) bad "status $status" ;;
+			esac
+		done
+	} <"$work/ended"
+	number=0
+	[ "$wanted" = 0 ] || bad "status $wanted with all that it asked for"
+	[ "$count" -gt 20 ] || bad "only $count allocations"
+	echo "$name: $count allocations taken away, $listed of them not missed"
 }
 
 starve -n -o PID,COMMAND,HOLDER
