@@ -74,7 +74,7 @@ static void expect_lease_recalled(const struct shared *s)
 {
 	actor_call_begin(s->holder, sigio_step, NULL, 0);
 	nfs41_serve(s->holder->sock);
-	expect(0, actor_call_end(s->holder, NULL, 0, STEP_DEADLINE_MS));
+	expect(0, actor_call_end(s->holder, NULL, 0, step_deadline_ms));
 	expect_value(F_UNLCK, a_getlease(s->holder, s->fd));
 }
 
@@ -206,7 +206,7 @@ static long change_end(struct actor *a)
 {
 	/* the server asks once more after the layout has been returned */
 	nfs41_serve(a->sock);
-	return actor_call_end(a, NULL, 0, STEP_DEADLINE_MS);
+	return actor_call_end(a, NULL, 0, step_deadline_ms);
 }
 
 static void recalls_the_layout(int kind, bool leased)

@@ -215,7 +215,7 @@ shell_task()
 	done < <(find "$top" -path "$top/build" -prune -o -path "$top/.git" -prune -o -type f -print0)
 	# what was clean is not looked at again until a script or shellcheck changes
 	clean=$cache/shellcheck/$( (shellcheck --version && cd "$top" &&
-		sha256sum -- "${scripts[@]#"$top/"}" tests/lab/*.sh | sort) | sha256sum | cut -c 1-24)
+		sha256sum -- .shellcheckrc tests/lab/*.sh "${scripts[@]#"$top/"}" | sort) | sha256sum | cut -c 1-24)
 	if [[ -e $clean ]] || await shellcheck -x -P "$top" -P "$lab" "${scripts[@]}" >"$log/shellcheck" 2>&1; then
 		mkdir -p "${clean%/*}" && : >"$clean"
 		prune "$cache/shellcheck" 100

@@ -55,7 +55,7 @@ CHECK(l10_lease_waits_for_a_truncate_under_way, "L10,T1", STOCK_FAIL)
 	expect_true(actor_blocks(c), "granted in the middle of a truncate");
 	expect(0, end_of_use(b.reader));
 	expect(0, truncate_end(breaker));
-	expect(0, actor_call_end(c, NULL, 0, STEP_DEADLINE_MS));
+	expect(0, actor_call_end(c, NULL, 0, step_deadline_ms));
 	expect(0, a_setlease(c, fd, F_LAYOUT | F_UNLCK));
 }
 
@@ -110,7 +110,7 @@ CHECK(t4_second_inode_has_a_page_in_use, "T4", STOCK_FAIL)
 	actor_call_begin(again, clone_all, &c, sizeof(c));
 	expect_true(actor_blocks(again), "does not sleep while the page is in use");
 	expect(0, end_of_use(b.reader));
-	expect(0, actor_call_end(again, NULL, 0, STEP_DEADLINE_MS));
+	expect(0, actor_call_end(again, NULL, 0, step_deadline_ms));
 }
 
 /* ---- an entry whose page is in use stays ---- */
@@ -214,7 +214,7 @@ CHECK(t7_handle_of_a_file_with_a_page_in_use, "T7,T4", STOCK_FAIL)
 	actor_call_begin(other, open_handle, &h, sizeof(h));
 	if (poll(&answer, 1, 5000) != 1)
 		fail_now("open_by_handle_at() waits for the page");
-	fd = actor_call_end(other, NULL, 0, STEP_DEADLINE_MS);
+	fd = actor_call_end(other, NULL, 0, step_deadline_ms);
 	if (fd >= 0) {
 		expect(0, a_pread_check(other, fd, 0, PAGE, FILE_SEED));
 		expect(0, a_close(other, fd));
@@ -248,7 +248,7 @@ CHECK(t7_unmounting_waits_for_a_page_in_use, "T7,T4", STOCK_FAIL)
 	actor_call_begin(admin, unmount, m.point, sizeof(m.point));
 	expect_true(actor_blocks(admin), "unmounted with a page in use");
 	expect(0, end_of_use(b.reader));
-	expect(0, actor_call_end(admin, NULL, 0, STEP_DEADLINE_MS));
+	expect(0, actor_call_end(admin, NULL, 0, step_deadline_ms));
 	require(0, SYS(actor_start("admin"), SYS_mount, STR(m.node), STR(m.point),
 		       STR(m.type), V(0), STR("dax=always")));
 }

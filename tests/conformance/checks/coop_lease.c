@@ -72,7 +72,7 @@ void truncate_begin(struct actor *a, const char *path, uint64_t size)
 
 long truncate_end(struct actor *a)
 {
-	return actor_call_end(a, NULL, 0, STEP_DEADLINE_MS);
+	return actor_call_end(a, NULL, 0, step_deadline_ms);
 }
 
 struct scene scene_cooperative(void)

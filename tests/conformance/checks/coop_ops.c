@@ -40,7 +40,7 @@ long op_end(int end)
 	struct pollfd p = { .fd = end, .events = POLLIN };
 	long ret = -ETIMEDOUT;
 
-	if (poll(&p, 1, STEP_DEADLINE_MS) == 1 &&
+	if (poll(&p, 1, step_deadline_ms) == 1 &&
 	    read(end, &ret, sizeof(ret)) != sizeof(ret))
 		ret = -EPIPE;
 	close(end);
@@ -322,7 +322,7 @@ static void interrupted_dedupe(const char *(*leased)(const struct dedupe_step *d
 	actor_call_begin(a, dedupe_step, &d, sizeof(d));
 	expect_recalled(&s);
 	kill(a->pid, SIGUSR1);
-	expect(0, actor_call_end(a, &d, sizeof(d), STEP_DEADLINE_MS));
+	expect(0, actor_call_end(a, &d, sizeof(d), step_deadline_ms));
 	expect_value(-EINTR, d.status);
 	/* the next one is as if nothing had been */
 	expect(0, a_setlease(holder, s.fd, F_LAYOUT | F_UNLCK));

@@ -66,7 +66,7 @@ static void exchange_begin(struct actor *a, const char *one, const char *two, bo
 
 static long exchange_end(struct actor *a)
 {
-	return actor_call_end(a, NULL, 0, STEP_DEADLINE_MS);
+	return actor_call_end(a, NULL, 0, step_deadline_ms);
 }
 
 static long a_exchange(struct actor *a, const char *one, const char *two)

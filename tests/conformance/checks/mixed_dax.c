@@ -57,7 +57,7 @@ CHECK(t1_move_extents_of_a_mixed_pair, "T1", STOCK_FAIL)
 /* The director has given the step to another process of its own: see only that it sleeps. */
 static bool sleeps(const struct actor *a)
 {
-	struct deadline by = deadline_in(STEP_DEADLINE_MS);
+	struct deadline by = deadline_in(step_deadline_ms);
 	struct task_watch watch = { .pid = a->pid };
 
 	while (deadline_wait(&by))

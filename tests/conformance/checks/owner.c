@@ -481,7 +481,7 @@ CHECK(o7_link_delete_under_pins, "O7,O5", STOCK_FAIL)
 	scene_unmap_and_close(&s);
 	expect(ETXTBSY, a_truncate(c, s.path, PAGE));
 	actor_exit(s.holder);
-	expect_value(0, actor_call_end(admin, NULL, 0, STEP_DEADLINE_MS));
+	expect_value(0, actor_call_end(admin, NULL, 0, step_deadline_ms));
 	eventually(a_truncate(c, s.path, PAGE));
 }
 

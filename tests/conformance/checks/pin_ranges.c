@@ -204,7 +204,7 @@ CHECK(p2_registration_that_waits_for_a_page, "P2,P5,O1", STOCK_FAIL)
 	actor_call_begin(server, uffd_serve, &u, sizeof(u));
 	require(0,
 		v_reg(s.holder, 0, (uint64_t)base, 2 * s.size + u.len, REMOTE_RW, &s.mr));
-	expect(0, actor_call_end(server, &u, sizeof(u), STEP_DEADLINE_MS));
+	expect(0, actor_call_end(server, &u, sizeof(u), step_deadline_ms));
 	expect_value(before + (long)((2 * s.size + u.len) / PAGE), pinned_pages());
 	expect_pins(s.holder, pins_text(s.holder, s.uverbs_fd, s.path));
 	expect(EBUSY, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));

@@ -297,7 +297,7 @@ static void remove_while_registering(const char *device, const char *type)
 	pins = pins_out();
 	actor_call_begin(s.holder, churn, &s, sizeof(s));
 	require(0, remove_link(device));
-	n = actor_call_end(s.holder, &s, sizeof(s), STEP_DEADLINE_MS);
+	n = actor_call_end(s.holder, &s, sizeof(s), step_deadline_ms);
 	expect_true(n >= 0, "registering until the device is gone: %s",
 		    errno_name((int)-n));
 	expect_removed(&s, pins);

@@ -136,7 +136,7 @@ CHECK(o7_unbind_pmem_while_registering, "O7", STOCK_FAIL)
 	scene_open_verbs(&s);
 	actor_call_begin(s.holder, churn, &s, sizeof(s));
 	expect(0, pmem_unbind(&p));
-	ret = actor_call_end(s.holder, &s, sizeof(s), STEP_DEADLINE_MS);
+	ret = actor_call_end(s.holder, &s, sizeof(s), step_deadline_ms);
 	/* Revoked, or between two registrations: then the mapping was empty. */
 	expect_true(ret == -EIO || ret == -EFAULT || ret == -EOPNOTSUPP,
 		    "registering until the memory is gone: %s", errno_name((int)-ret));

@@ -206,7 +206,7 @@ CHECK(t4_truncate_waits_for_a_page_in_use, "T4,T5", STOCK_PASS)
 		if (poll(&answer, 1, 20) == 1)
 			fail_now("the truncate did not wait");
 	expect(0, end_of_use(reader));
-	expect_value(0, actor_call_end(other, NULL, 0, STEP_DEADLINE_MS));
+	expect_value(0, actor_call_end(other, NULL, 0, step_deadline_ms));
 }
 
 /* ---- direct I/O from a page that several files share ---- */
@@ -257,7 +257,7 @@ static void expect_direct_write(const struct scene *s)
 	while (poll(&answer, 1, 50) != 1)
 		if (task_cpu_ms(s->holder->pid) > 3000)
 			fail_now("the write of a page goes on and on");
-	expect(0, actor_call_end(s->holder, NULL, 0, STEP_DEADLINE_MS));
+	expect(0, actor_call_end(s->holder, NULL, 0, step_deadline_ms));
 }
 
 CHECK(d1_direct_write_from_a_shared_page, "D1,T4", STOCK_FAIL)

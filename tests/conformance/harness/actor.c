@@ -24,6 +24,8 @@
 
 #define ACTORS_MAX 64
 
+int step_deadline_ms = 8000;
+
 enum step_kind {
 	STEP_SYSCALL,
 	STEP_CALL,
@@ -286,7 +288,7 @@ static long step_result(struct actor *a, struct step *s, int deadline_ms)
 
 bool actor_blocks(struct actor *a)
 {
-	struct deadline by = deadline_in(STEP_DEADLINE_MS);
+	struct deadline by = deadline_in(step_deadline_ms);
 	struct task_watch watch = { 0 };
 
 	while (a->busy && deadline_wait(&by))
@@ -300,7 +302,7 @@ static long step_do(struct actor *a, struct step *s, int fd)
 	step_send(a, s, fd);
 	if (fd >= 0)
 		close(fd);
-	return step_result(a, s, STEP_DEADLINE_MS);
+	return step_result(a, s, step_deadline_ms);
 }
 
 static void socket_pair(int sv[2])
@@ -376,7 +378,7 @@ struct actor *actor_fork(struct actor *parent, const char *name)
 		broken("%s: fork: %s", parent->name, errno_name((int)-pid));
 	a = actor_adopt(name, (pid_t)pid, sv[0]);
 	a->busy = true; /* the child answers the fork, too */
-	step_result(a, s, STEP_DEADLINE_MS);
+	step_result(a, s, step_deadline_ms);
 	return a;
 }
 
@@ -390,7 +392,7 @@ static void wait_dead(struct actor *a)
 	struct pollfd p = { .fd = a->pidfd, .events = POLLIN };
 	char where[2048];
 
-	if (poll(&p, 1, STEP_DEADLINE_MS) != 1) {
+	if (poll(&p, 1, step_deadline_ms) != 1) {
 		task_describe(a->pid, where, sizeof(where));
 		fail_now("%s: does not die: %s", a->name, where);
 	}
@@ -489,7 +491,7 @@ long actor_call_end(struct actor *a, void *buf, size_t len, int deadline_ms)
 long actor_call(struct actor *a, actor_fn fn, void *buf, size_t len)
 {
 	actor_call_begin(a, fn, buf, len);
-	return actor_call_end(a, buf, len, STEP_DEADLINE_MS);
+	return actor_call_end(a, buf, len, step_deadline_ms);
 }
 
 long actor_send_fd(struct actor *from, int fd, struct actor *to)

@@ -87,8 +87,8 @@ long actor_call_end(struct actor *a, void *buf, size_t len, int deadline_ms);
 /* Sends a descriptor straight from one actor to another; returns its number in the receiver. */
 long actor_send_fd(struct actor *from, int fd, struct actor *to);
 
-/* How long a step may take before it counts as blocked. */
-#define STEP_DEADLINE_MS 8000
+/* How long a step may take before it counts as blocked; set before a check starts. */
+extern int step_deadline_ms;
 
 /* True once the step that an actor is in is seen to sleep; false if it ends, or runs for long. */
 bool actor_blocks(struct actor *a);

@@ -139,7 +139,7 @@ long v_flood_end(struct actor *a)
 {
 	struct verbs_step v;
 
-	return actor_call_end(a, &v, sizeof(v), STEP_DEADLINE_MS);
+	return actor_call_end(a, &v, sizeof(v), step_deadline_ms);
 }
 
 /* ---- atomics, messages ---- */

@@ -289,7 +289,7 @@ static void request_at_file(void)
 /* Sends it; the status of its last operation, whose results come next.  All before succeed. */
 static uint32_t request_do(void)
 {
-	struct deadline by = deadline_in(STEP_DEADLINE_MS);
+	struct deadline by = deadline_in(step_deadline_ms);
 	uint32_t count = htobe32(operations), xid, type, op = 0, status = NFS4_OK, i;
 
 	memcpy(request.data + operations_at, &count, sizeof(count));
@@ -461,7 +461,7 @@ uint32_t nfs41_truncate(uint64_t size)
 
 void nfs41_serve(int fd)
 {
-	struct deadline by = deadline_in(STEP_DEADLINE_MS / 2);
+	struct deadline by = deadline_in(step_deadline_ms / 2);
 	uint32_t xid, type;
 
 	while (message_next(&by, fd, &xid, &type))

@@ -137,7 +137,7 @@ static void start_call(struct call *c, struct run *r, struct step *s, void *(*fn
 static bool start_blocking(struct run *r, struct step *s)
 {
 	struct call *c = waiting;
-	struct deadline by = deadline_in(STEP_DEADLINE_MS);
+	struct deadline by = deadline_in(step_deadline_ms);
 	char seen[32];
 
 	while (c->step)
