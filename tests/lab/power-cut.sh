@@ -26,7 +26,7 @@ power_cut_task()
 	local flavour=test list=$suite/litmus.test.power-cut name rules rest
 
 	guest_defaults
-	image=${images[power-cut]} pmem=$log/pmem cut=1 limit=300
+	image=${images[power-cut]} pmem=$log/pmem cut=1 smp=1 limit=300
 	mkdir "$pmem"
 	copy_pmem "$pmem"
 	# the tag says how the guest ends

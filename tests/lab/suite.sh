@@ -352,33 +352,33 @@ stock_log_result() # NAME LIST... (name<TAB>rules<TAB>stock=...)
 }
 
 # Conformance checks and litmus tests, all of a flavour and of some file systems in one guest.  What
-# to run are the lists of the suite, KIND.FLAVOUR.FS.  Two CPUs that take turns compute half as much
-# again as one does, for they send each other interrupts and wait: the checking kernel has them with
-# ext4.  (Those of the stress run at the same time.)
-checks_task() # NAME FLAVOUR FS...
+# to run are the lists of the suite, KIND.FLAVOUR.PART: a part is a file system, or those tests of ext4
+# where things happen at the same time.  Only these have two CPUs: when they take turns, two compute half as
+# much again as one does, for they send each other interrupts and wait.  (Those of the stress run at the
+# same time.)
+checks_task() # NAME FLAVOUR PART...
 {
-	local name=$1 flavour kind fs list status
+	local name=$1 flavour kind part list status
 	local -a lists=()
 
 	guest_defaults
 	flavour=$2 image=${images[$2]} limit=1200
 	shift 2
-	[[ $flavour.$* == test.ext4 ]] || smp=1
-	for fs; do
+	[[ $* == two-cpus ]] || smp=1
+	for part; do
 		for kind in conformance litmus; do
-			list=$suite/$kind.$flavour.$fs
+			list=$suite/$kind.$flavour.$part
 			[[ -s $list ]] || continue
 			lists+=("$list")
-			cut -f 1 "$list" >"$PINVERBS_OUT/$kind.$fs.names"
-			echo "$kind $fs" >>"$PINVERBS_OUT/plan"
+			cut -f 1 "$list" >"$PINVERBS_OUT/$kind.$part.names"
+			echo "$kind $part ${part/#two-cpus/ext4}" >>"$PINVERBS_OUT/plan"
 		done
 	done
 	boot "$lab/inside/checks" "$top" >"$log/stderr" 2>&1
 	status=$?
 	for list in "${lists[@]}"; do
-		kind=${list##*/} fs=${list##*.}
-		kind=${kind%%.*}
-		checks_result "$kind" "$fs" "$list"
+		kind=${list##*/}
+		checks_result "${kind%%.*}" "${list##*.}" "$list"
 	done
 	if ((status)); then
 		{ echo "status $status" && tail -n 5 "$log/stderr"; } | fail "$name.guest"
@@ -390,13 +390,14 @@ checks_task() # NAME FLAVOUR FS...
 	fi
 }
 
-checks_result() # KIND FS LIST; of checks_task
+checks_result() # KIND PART LIST; of checks_task
 {
-	local prefix=$flavour.$2 out=$PINVERBS_OUT/$1.$2 status
+	local fs=${2/#two-cpus/ext4} out=$PINVERBS_OUT/$1.$2 prefix status
 
+	prefix=$flavour.$fs
 	[[ $1 != litmus ]] || prefix=$flavour.litmus
 	: >>"$out.tap"
-	tap_results "$prefix" "$2" "$out.tap" "$3"
+	tap_results "$prefix" "$fs" "$out.tap" "$3"
 	status=$(cat "$out.status" 2>/dev/null || echo none)
 	[[ $status == [01] ]] ||
 		{ echo "status $status" && tail -n 5 "$out.stderr"; } 2>/dev/null | fail "$prefix.$1.end"
@@ -435,8 +436,11 @@ programs_task() # TASK FLAVOUR PROGRAM.FS...
 
 	guest_defaults
 	flavour=$2 image=${images[$2]} limit=1200
-	[[ $task != stress ]] || parallel=1
-	[[ $task != programs.xfs ]] || smp=1
+	if [[ $task == stress ]]; then
+		parallel=1
+	else
+		smp=1
+	fi
 	shift 2
 	boot "$lab/inside/programs" "$top" "$@" >"$log/stderr" 2>&1
 	for name in "$@"; do
@@ -459,7 +463,7 @@ programs_task() # TASK FLAVOUR PROGRAM.FS...
 # rules T4, T7 and D1, runs on both.
 list_conformance()
 {
-	local name rules expect flavour fs
+	local name rules expect flavour fs part
 
 	"$top/build/tests/conformance/conformance" --list >"$suite/list" ||
 		die "conformance --list failed"
@@ -475,7 +479,10 @@ list_conformance()
 					stock.stock=fail.ext4.d1_*) ;;
 				stock.stock=fail.ext4.*) continue ;;
 				esac
-				printf '%s\t%s\t%s\n' "$name" "$rules" "$expect" >>"$suite/conformance.$flavour.$fs"
+				part=$fs
+				[[ $flavour.$fs.$name != test.ext4.*_@(against|under_traffic|while)* ]] ||
+					part=two-cpus
+				printf '%s\t%s\t%s\n' "$name" "$rules" "$expect" >>"$suite/conformance.$flavour.$part"
 			done
 		done <"$suite/list"
 	done
@@ -490,6 +497,7 @@ list_litmus()
 		while IFS=$'\t' read -r name rules expect tags; do
 			selected "$flavour.litmus.$name" "$rules,$tags" || continue
 			part=${name%%.*}
+			[[ ! $flavour.$part,$tags, =~ ^test\.ext4,.*(traffic|race|many), ]] || part=two-cpus
 			[[ ,$tags, != *,two-guests,* ]] || part=hosts2
 			[[ ,$tags, != *,nfs,* ]] || part=dio
 			# a stock kernel does not come as far as to the end of the guest
@@ -499,14 +507,14 @@ list_litmus()
 	done
 }
 
-# One guest for each file system, and for both of the stock kernel, where little runs to its end.
+# One guest for each part, and for both file systems of the stock kernel, where little runs to its end.
 plan_checks()
 {
-	local fs name
+	local part
 
-	for fs in xfs ext4; do
-		[[ -s $suite/conformance.test.$fs || -s $suite/litmus.test.$fs ]] || continue
-		guest_task test "test.$fs" checks_task "test.$fs" test "$fs"
+	for part in xfs ext4 two-cpus; do
+		[[ -s $suite/conformance.test.$part || -s $suite/litmus.test.$part ]] || continue
+		guest_task test "test.$part" checks_task "test.$part" test "$part"
 	done
 	if compgen -G "$suite/*.stock.xfs" >/dev/null || compgen -G "$suite/*.stock.ext4" >/dev/null; then
 		guest_task stock stock checks_task stock stock xfs ext4
