@@ -5,66 +5,24 @@
  * it, as fi_rma_bw does, which is in no package of Debian 12. Without a word about leases.
  */
 #include <err.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <rdma/fabric.h>
-#include <rdma/fi_cm.h>
-#include <rdma/fi_domain.h>
-#include <rdma/fi_endpoint.h>
-#include <rdma/fi_errno.h>
-#include <rdma/fi_rma.h>
+#include "fabric_common.h"
 #include "traffic.h"
 
-#define PORT     "7207"
 #define PATIENCE 60000 /* ms, for each event */
 
-/* What the peer has to know. */
-struct offer {
-	uint64_t memory, key;
-};
-
-static struct fid_fabric *fabric;
-static struct fid_domain *domain;
 static struct fid_eq *eq;
+static struct fid_pep *listener;
 
-static void must(ssize_t result, const char *what)
+static void set_up(void)
 {
-	if (result)
-		errx(1, "%s: %s", what, fi_strerror(-result));
+	struct fi_eq_attr attr = { .wait_obj = FI_WAIT_UNSPEC };
+
+	fabric_must(fi_eq_open(fabric_fabric, &attr, &eq, NULL), "event queue");
 }
 
-/* Everything but the endpoint, for the device that has the address or leads there. */
-static struct fi_info *set_up(const char *address, uint64_t flags)
+static void clean_up(void)
 {
-	struct fi_info *hints = fi_allocinfo(), *info;
-	struct fi_eq_attr eq_attr = { .wait_obj = FI_WAIT_UNSPEC };
-
-	if (!hints)
-		errx(1, "no memory");
-	hints->caps = FI_MSG | FI_RMA;
-	hints->ep_attr->type = FI_EP_MSG;
-	hints->domain_attr->mr_mode =
-		FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY;
-	hints->fabric_attr->prov_name = strdup("verbs");
-	must(fi_getinfo(FI_VERSION(1, 14), address, PORT, flags, hints, &info),
-	     "find verbs provider");
-	fi_freeinfo(hints);
-	must(fi_fabric(info->fabric_attr, &fabric, NULL), "fabric");
-	must(fi_domain(fabric, info, &domain, NULL), "domain");
-	must(fi_eq_open(fabric, &eq_attr, &eq, NULL), "event queue");
-	return info;
-}
-
-static void clean_up(struct fi_info *info)
-{
-	must(fi_close(&eq->fid), "close event queue");
-	must(fi_close(&domain->fid), "close domain");
-	must(fi_close(&fabric->fid), "close fabric");
-	fi_freeinfo(info);
+	fabric_must(fi_close(&eq->fid), "close event queue");
 }
 
 static struct fid_ep *make_endpoint(struct fi_info *info, struct fid_cq **cq)
@@ -74,12 +32,19 @@ static struct fid_ep *make_endpoint(struct fi_info *info, struct fid_cq **cq)
 				   .size = 16 };
 	struct fid_ep *ep;
 
-	must(fi_endpoint(domain, info, &ep, NULL), "endpoint");
-	must(fi_cq_open(domain, &attr, cq, NULL), "completion queue");
-	must(fi_ep_bind(ep, &eq->fid, 0), "bind event queue");
-	must(fi_ep_bind(ep, &(*cq)->fid, FI_TRANSMIT | FI_RECV), "bind completion queue");
-	must(fi_enable(ep), "enable");
+	fabric_must(fi_endpoint(fabric_domain, info, &ep, NULL), "endpoint");
+	fabric_must(fi_cq_open(fabric_domain, &attr, cq, NULL), "completion queue");
+	fabric_must(fi_ep_bind(ep, &eq->fid, 0), "bind event queue");
+	fabric_must(fi_ep_bind(ep, &(*cq)->fid, FI_TRANSMIT | FI_RECV),
+		    "bind completion queue");
+	fabric_must(fi_enable(ep), "enable");
 	return ep;
+}
+
+static void close_endpoint(struct fid_ep *ep, struct fid_cq *cq)
+{
+	fabric_must(fi_close(&ep->fid), "close endpoint");
+	fabric_must(fi_close(&cq->fid), "close completion queue");
 }
 
 static struct fi_info *await_event(uint32_t wanted)
@@ -100,98 +65,63 @@ static struct fi_info *await_event(uint32_t wanted)
 	return entry.info;
 }
 
-static void await_completion(struct fid_cq *cq)
+static void write_to(const struct fabric_offer *offer, const void *data,
+		     struct fid_mr *mr)
 {
-	struct fi_cq_err_entry error = { 0 };
 	struct fi_cq_entry entry;
-	ssize_t got = fi_cq_sread(cq, &entry, 1, NULL, PATIENCE);
+	struct fid_cq *cq;
+	struct fid_ep *ep = make_endpoint(fabric_info, &cq);
 
-	if (got == -FI_EAVAIL) {
-		fi_cq_readerr(cq, &error, 0);
-		errx(1, "write: %s", fi_strerror(error.err));
-	}
-	if (got != 1)
-		errx(1, "completion: %s", fi_strerror(-got));
+	fabric_must(fi_connect(ep, fabric_info->dest_addr, NULL, 0), "connect");
+	await_event(FI_CONNECTED);
+	fabric_must(fi_write(ep, data, TRAFFIC_LENGTH, fi_mr_desc(mr), 0,
+			     offer->memory + TRAFFIC_OFFSET, offer->key, NULL),
+		    "write");
+	if (!fabric_completed(cq, fi_cq_sread(cq, &entry, 1, NULL, PATIENCE)))
+		errx(1, "no completion within %d ms", PATIENCE);
+	fabric_must(fi_shutdown(ep, 0), "shut down");
+	close_endpoint(ep, cq);
 }
 
-static void run_peer(const char *address)
+static void start_listening(struct fabric_offer *offer)
 {
-	static char data[TRAFFIC_LENGTH];
-	struct fi_info *info = set_up(address, 0);
-	struct offer offer;
-	struct fid_cq *cq;
-	struct fid_ep *ep = make_endpoint(info, &cq);
-	struct fid_mr *mr;
-
-	if (read(STDIN_FILENO, &offer, sizeof(offer)) != sizeof(offer))
-		err(1, "offer");
-	traffic_fill(data);
-	must(fi_mr_reg(domain, data, sizeof(data), FI_WRITE, 0, 0, 0, &mr, NULL),
-	     "register source");
-	must(fi_connect(ep, info->dest_addr, NULL, 0), "connect");
-	await_event(FI_CONNECTED);
-	must(fi_write(ep, data, sizeof(data), fi_mr_desc(mr), 0,
-		      offer.memory + TRAFFIC_OFFSET, offer.key, NULL),
-	     "write");
-	await_completion(cq);
-	must(fi_shutdown(ep, 0), "shut down");
-	must(fi_close(&ep->fid), "close endpoint");
-	must(fi_close(&cq->fid), "close completion queue");
-	must(fi_close(&mr->fid), "deregister source");
-	clean_up(info);
+	(void)offer; /* the peer connects to the address */
+	fabric_must(fi_passive_ep(fabric_fabric, fabric_info, &listener, NULL),
+		    "listener");
+	fabric_must(fi_pep_bind(listener, &eq->fid, 0), "bind event queue");
+	fabric_must(fi_listen(listener), "listen");
 }
 
 /* Accepts the peer and waits until it has gone. */
-static void serve(const char *path, struct fid_pep *listener)
+static void serve(const char *path, pid_t peer)
 {
 	struct fi_info *request = await_event(FI_CONNREQ);
 	struct fid_cq *cq;
 	struct fid_ep *ep = make_endpoint(request, &cq);
 
-	must(fi_accept(ep, NULL, 0), "accept");
+	(void)peer;
+	fabric_must(fi_accept(ep, NULL, 0), "accept");
 	await_event(FI_CONNECTED);
 	traffic_see_pins(path);
 	await_event(FI_SHUTDOWN);
-	must(fi_close(&ep->fid), "close endpoint");
-	must(fi_close(&cq->fid), "close completion queue");
-	must(fi_close(&listener->fid), "close listener");
+	close_endpoint(ep, cq);
+	fabric_must(fi_close(&listener->fid), "close listener");
 	fi_freeinfo(request);
 }
 
 int main(int argc, char **argv)
 {
-	char *const peer[] = { "fabric-peer", argv[argc - 1], NULL };
-	struct fi_info *info;
-	struct fid_pep *listener;
-	struct offer offer;
-	struct fid_mr *mr;
-	int fd, input, status;
-	void *memory;
-	pid_t child;
+	static const struct fabric_program program = {
+		.name = "fabric",
+		.provider = "verbs",
+		.port = "7207",
+		.type = FI_EP_MSG,
+		.set_up = set_up,
+		.clean_up = clean_up,
+		.listen = start_listening,
+		.serve = serve,
+		.write = write_to,
+	};
 
-	if (argc == 2) {
-		run_peer(argv[1]);
-		return 0;
-	}
-	if (argc != 3)
-		errx(2, "usage: fabric FILE ADDRESS");
-	info = set_up(argv[2], FI_SOURCE);
-	memory = traffic_map(argv[1], &fd);
-	must(fi_mr_reg(domain, memory, TRAFFIC_SIZE, FI_REMOTE_WRITE | FI_REMOTE_READ, 0,
-		       0, 0, &mr, NULL),
-	     "register file");
-	must(fi_passive_ep(fabric, info, &listener, NULL), "listener");
-	must(fi_pep_bind(listener, &eq->fid, 0), "bind event queue");
-	must(fi_listen(listener), "listen");
-	offer = (struct offer){ (uintptr_t)memory, fi_mr_key(mr) };
-	child = traffic_start_peer(peer, &input);
-	if (write(input, &offer, sizeof(offer)) != sizeof(offer))
-		err(1, "offer");
-	serve(argv[1], listener);
-	if (waitpid(child, &status, 0) != child || status)
-		errx(1, "the peer has failed: status %#x", status);
-	must(fi_close(&mr->fid), "deregister");
-	clean_up(info);
-	traffic_compare(argv[1], fd);
-	return 0;
+	return fabric_main(&program, argc, argv);
 }
