@@ -138,31 +138,67 @@ static bool is_below_folder(const char *path, const char *folder)
 	return length && !strncmp(path, folder, length) && path[length] == '/';
 }
 
+/*
+ * Cuts the next folder off the list; false: there is none. One whose name is too long is empty.
+ */
+static bool next_folder(const char **folders, char *folder, size_t size)
+{
+	size_t length;
+
+	do {
+		length = strcspn(*folders, ":");
+		snprintf(folder, size, "%.*s", length < size ? (int)length : 0, *folders);
+		*folders += length + ((*folders)[length] == ':');
+	} while (!length && **folders);
+	return length > 0;
+}
+
+static int open_folder(const char *folder)
+{
+	return syscall(SYS_openat, AT_FDCWD, folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 /* A folder may be named by symbolic links, or from where the program is. */
 static bool is_below_one(const char *path, const char *folders)
 {
 	char folder[PATH_MAX], real[PATH_MAX];
 	bool below = false;
 
-	while (*folders && !below) {
-		size_t length = strcspn(folders, ":");
-		int fd = -1;
+	while (!below && next_folder(&folders, folder, sizeof(folder))) {
+		int fd = open_folder(folder);
 
-		if (length && length < sizeof(folder)) {
-			memcpy(folder, folders, length);
-			folder[length] = '\0';
-			fd = syscall(SYS_openat, AT_FDCWD, folder,
-				     O_PATH | O_DIRECTORY | O_CLOEXEC);
-			/* One that may not be looked at any more goes by its name. */
-			below = fd >= 0 && path_of(fd, real, sizeof(real))
-					? is_below_folder(path, real)
-					: is_below_folder(path, folder);
-		}
+		/* One that may not be looked at any more goes by its name. */
+		below = fd >= 0 && path_of(fd, real, sizeof(real))
+				? is_below_folder(path, real)
+				: is_below_folder(path, folder);
 		if (fd >= 0)
 			close(fd);
-		folders += length + (folders[length] == ':');
 	}
 	return below;
+}
+
+void explain_folders(void)
+{
+	const char *folders = getenv("PINVERBS_PRELOAD");
+	char folder[PATH_MAX];
+	unsigned count = 0;
+
+	while (folders && next_folder(&folders, folder, sizeof(folder))) {
+		int fd = open_folder(folder);
+
+		count++;
+		if (fd >= 0)
+			close(fd);
+		else
+			fprintf(stderr,
+				"libpinverbs-preload: PINVERBS_PRELOAD: %s: %s; separate "
+				"folders by colons\n",
+				*folder ? folder : "a name",
+				strerror(*folder ? errno : ENAMETOOLONG));
+	}
+	if (!count)
+		fprintf(stderr, "libpinverbs-preload: PINVERBS_PRELOAD names no folder; "
+				"set it, or nothing is changed\n");
 }
 
 static bool is_meant(int fd)

@@ -14,4 +14,7 @@
 size_t files_in_range(const void *address, size_t length, int *fds);
 void put_file(int fd);
 
+/* Says on standard error which folders there are none of. */
+void explain_folders(void);
+
 #endif

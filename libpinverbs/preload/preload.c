@@ -56,8 +56,10 @@ static void after_fork(void)
 __attribute__((constructor)) static void set_up(void)
 {
 	pthread_atfork(before_fork, after_fork, after_fork);
-	if (getenv("PINVERBS_PRELOAD_LOG"))
+	if (getenv("PINVERBS_PRELOAD_LOG")) {
 		pinv_set_log(show, NULL);
+		explain_folders();
+	}
 }
 
 static void *real(const char *name)
