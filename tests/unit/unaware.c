@@ -310,8 +310,12 @@ int main(int argc, char **argv)
 
 	pd = context ? ibv_alloc_pd(context) : NULL;
 	if (argc < 2 || argc > 3 || !pd) {
-		fprintf(stderr, "usage: unaware DIR [gone], with an RDMA device\n");
+		fprintf(stderr, "usage: unaware DIR [gone|first], with an RDMA device\n");
 		return 2;
+	}
+	if (argc == 3 && !strcmp(argv[2], "first")) {
+		count_regions(map(argv[1], "in"));
+		return failures > 0;
 	}
 	mapped_without_memory(argv[1]);
 	anonymous();
