@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Steps that take the persistent memory away, and those that end the guest.
+ * Steps that take the persistent memory away, that hold what is written back to it, and those that
+ * end the guest.
  *
  * The guest is ended by whoever started the runner, when all tests that it runs have come to such a
  * step: the file that LITMUS_CUT names is told.  The runner of the next guest, --restarted, goes on
@@ -42,6 +43,32 @@ DO(checks_clean)
 	if (ret < 0)
 		return seen_instead(r, "cannot check: %s", errno_name((int)-ret));
 	return ret ? seen_instead(r, "its check exits with %ld", ret) : 0;
+}
+
+/* Of the kernel for power cuts alone: a number holds that process, a negative one lets it go. */
+#define GATE "/sys/module/power_cut/parameters/hold"
+
+static long tell_gate(long pid)
+{
+	char number[24];
+	int err;
+
+	snprintf(number, sizeof(number), "%ld", pid);
+	err = file_write(GATE, number);
+	if (err)
+		broken("this kernel cannot hold a write-back: %s: %s", GATE,
+		       errno_name(-err));
+	return 0;
+}
+
+DO(hold)
+{
+	return tell_gate(arg[0].name->actor->pid);
+}
+
+DO(let_go)
+{
+	return tell_gate(-arg[0].name->actor->pid);
 }
 
 DO(unbind)
@@ -91,6 +118,11 @@ const struct verb power_verbs[] = {
 	  VERB_LOOK | VERB_RESTART, NULL },
 	{ "checks-clean", "FILE", K_NONE, do_checks_clean,
 	  "the file system of $1 checks clean", VERB_LOOK, NULL },
+	{ "hold-write-back", "of ACTOR", K_NONE, do_hold,
+	  "whenever $1 has written back a range of a file, it is held before it knows",
+	  VERB_LOOK, NULL },
+	{ "release-write-back", "of ACTOR", K_NONE, do_let_go,
+	  "$1 goes on after its write-back, and is held no more", VERB_LOOK, NULL },
 	{ "unbind", "FILE", K_NONE, do_unbind,
 	  "the persistent memory of $1 is taken from its driver", VERB_LOOK, NULL },
 	{ "rebind", "FILE", K_NONE, do_bind, "the persistent memory of $1 comes back",
