@@ -23,6 +23,8 @@ static const char *remedy_of(int err)
 		return "free memory, or raise the process's limits: ulimit -a";
 	case EINTR:
 		return "call again";
+	case ENOENT:
+		return "see whether /proc is mounted: mount -t proc proc /proc";
 	case EIO:
 		return "see the kernel's log, and which devices there are: rdma link";
 	default:
@@ -580,8 +582,14 @@ int fail_list(int pid, int fd, int err)
 		break;
 	case EACCES:
 	case EPERM:
-		SAY(why.reason, "process belongs to somebody else");
-		SAY(why.remedy, "ask as its user or as root");
+		if (pid > 0) {
+			SAY(why.reason, "process belongs to somebody else");
+			SAY(why.remedy, "ask as its user or as root");
+		} else {
+			SAY(why.reason, "not all of /proc may be read");
+			SAY(why.remedy,
+			    "see the permissions of /proc/locks and /proc/PID");
+		}
 		break;
 	case ESRCH:
 		SAY(why.reason, "there is no such process");

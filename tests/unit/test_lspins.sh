@@ -167,6 +167,10 @@ END
 check 'somebody else' 2 -p 142 <<'END'
 lspins: process 142: list pins: process belongs to somebody else (EACCES); ask as its user or as root
 END
+DENIED=/locks
+check 'locks may not be read' 2 <<'END'
+lspins: all processes: list pins: not all of /proc may be read (EACCES); see the permissions of /proc/locks and /proc/PID
+END
 unset DENIED
 check 'no such process' 1 -p 99999 <<'END'
 lspins: process 99999: list pins: there is no such process (ESRCH); give the number of a running process
@@ -349,6 +353,8 @@ bash -eu -c '. "$1"; shift
 	COMP_WORDS=(lspins --js) COMP_CWORD=1; _lspins; [[ ${COMPREPLY[*]} == --json ]]
 	compopt() { :; }
 	COMP_WORDS=(lspins -o PID,HO) COMP_CWORD=2; _lspins; [[ ${COMPREPLY[*]} == PID,HOLDER, ]]
+	COMP_WORDS=(lspins --output = PID,HO) COMP_CWORD=3; _lspins; [[ ${COMPREPLY[*]} == PID,HOLDER, ]]
+	COMP_WORDS=(lspins --signal =) COMP_CWORD=2; _lspins; [[ " ${COMPREPLY[*]} " == *" SIGTERM "* ]]
 	COMP_WORDS=(lspins -p $$) COMP_CWORD=2; _lspins; [[ " ${COMPREPLY[*]} " == *" $$ "* ]]' \
 	bash "$SOURCE/tools/lspins.bash-completion" || {
 	echo "FAIL completion"
