@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/magic.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -364,6 +366,55 @@ static void killed_in_the_middle(void)
 	CU_ASSERT_EQUAL(truncate_errno(true), 0);
 }
 
+static atomic_bool forked;
+
+static void *register_until_forked(void *arg)
+{
+	unsigned *failures = arg;
+
+	while (!atomic_load(&forked)) {
+		struct pinv_mr *mr = pinv_reg_file_mr(guest_pd, guest_fd, 0, 8192, WRITE);
+
+		*failures += !mr;
+		*failures += pinv_dereg_mr(mr) != 0;
+	}
+	return NULL;
+}
+
+/* Children that are made at no point in particular hold nothing, and can use the library. */
+static void forked_in_the_middle(void)
+{
+	unsigned before = count_descriptors(), failures = 0, round;
+	pthread_t thread;
+
+	atomic_store(&forked, false);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, register_until_forked,
+					     &failures),
+			      0);
+	for (round = 0; round < 10; round++) {
+		pid_t child = fork();
+
+		if (!child) {
+			struct pinv_lease *lease;
+
+			alarm(60);
+			if (kind_held() != PINV_LEASE_NONE)
+				_exit(1);
+			lease = pinv_lease_acquire(guest_fd, PINV_LEASE_EXCLUSIVE);
+			if (!lease || kind_held() != PINV_LEASE_EXCLUSIVE)
+				_exit(2);
+			_exit(pinv_lease_release(lease) ? 3 : 0);
+		}
+		CU_ASSERT_EQUAL(status_of(child), 0);
+	}
+	atomic_store(&forked, true);
+	pthread_join(thread, NULL);
+	CU_ASSERT_EQUAL(failures, 0);
+	CU_ASSERT_EQUAL(count_descriptors(), before);
+	CU_ASSERT_EQUAL(kind_held(), PINV_LEASE_NONE);
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+}
+
 /* Last, since the regions' device is another one afterwards, if of the same name. */
 static void device_is_removed(void)
 {
@@ -402,6 +453,7 @@ const struct guest_test guest_bad_tests[] = {
 	{ "descriptor table is full", descriptor_table_is_full },
 	{ "10,000 regions (500 but on XFS)", ten_thousand_regions },
 	{ "signals in the middle", signals_in_the_middle },
+	{ "forked in the middle", forked_in_the_middle },
 	{ "killed in the middle", killed_in_the_middle },
 	{ "device is removed", device_is_removed },
 	{ NULL, NULL },

@@ -32,6 +32,15 @@ for other in library header pages synopses debian; do
 done
 echo "$(wc -l <"$work/map") calls compared"
 
+# It prints nothing, ends no program, and leaves the signals alone: it has nothing to do so with.
+nm -D --undefined-only "$BUILD/libpinverbs/libpinverbs.so" | sed 's/.* U //; s/@.*//' >"$work/used"
+grep -q '^fcntl' "$work/used" || { echo "no functions that the library uses"; exit 1; }
+if grep -E '^(_IO_|__)?(f?printf|v?f?printf|d?printf|f?puts|f?putc|putchar|fwrite|perror|err|errx|warnx?|syslog|std(out|err)|_?exit|abort|assert_fail|signal|sigaction|sigprocmask|kill|raise|alarm|setitimer|timer_create)(_chk|64)?$' \
+	"$work/used" && [ -z "$FLAGS" ]; then
+	echo "the library uses what is the program's"
+	status=1
+fi
+
 provider=$SOURCE/providers/pinrxe
 awk '/global:/ { on = 1; next } /local:/ { on = 0 } on && /;/ { gsub(/[ \t;]/, ""); print }' \
 	"$provider/libpinrxe.map" | sort >"$work/dv-map"
