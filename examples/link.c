@@ -10,8 +10,7 @@
 
 /* In the private data of the connection. Both hosts have the same byte order here. */
 struct offer {
-	uint64_t address, length;
-	uint64_t rkey;
+	uint64_t address, length, rkey;
 };
 
 static int make_queue_pair(struct rdma_cm_id *id, struct ibv_pd *pd)
@@ -70,10 +69,8 @@ static int await(struct rdma_cm_id *id, struct ibv_cq *cq,
 		if (sleep_on(id, channel))
 			return -1;
 	}
-	if (got == 1 && wc.status == IBV_WC_SUCCESS)
-		return 0;
 	errno = ECONNRESET;
-	return -1;
+	return got == 1 && wc.status == IBV_WC_SUCCESS ? 0 : -1;
 }
 
 static int expect_word(struct link *link)
