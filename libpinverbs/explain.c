@@ -281,7 +281,8 @@ int fail_on_demand(const struct ibv_pd *pd, int err)
 		return err;
 	SAY(object, "RDMA device %s", ibv_get_device_name(pd->context->device));
 	SAY(why.reason, "no on-demand paging of this memory (IBV_ACCESS_ON_DEMAND)");
-	SAY(why.remedy, "leave the flag out: under a lease the file's pages can be pinned");
+	SAY(why.remedy,
+	    "leave the flag out: under a lease the file's pages can be pinned");
 	log_failure_of(object, "register", err, &why);
 	return err;
 }
