@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* O1, L11: a process whose first thread has ended, and that goes on with another one. */
+/* O1, L11: a process whose threads do not end together. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 
-#include "scene.h"
+#include "coop.h"
 
 static void *stay(void *arg)
 {
@@ -52,4 +54,44 @@ CHECK(o1_process_whose_first_thread_has_ended, "O1,O2", STOCK_FAIL)
 	expect_pins(&other, pins_text(s.holder, s.uverbs_fd, s.path));
 	must(v_dereg(s.holder, &s.mr));
 	expect_pins(&other, "");
+}
+
+static void *stay_and_tell(void *tid)
+{
+	__atomic_store_n((pid_t *)tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	return stay(NULL);
+}
+
+static long start_thread(void *buf, size_t size)
+{
+	static pid_t tid;
+	pthread_t t;
+
+	(void)buf;
+	(void)size;
+	if (pthread_create(&t, NULL, stay_and_tell, &tid))
+		return -EAGAIN;
+	while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
+		sched_yield();
+	return tid;
+}
+
+/*
+ * A thread that has ended and that its tracer does not reap delays what the end of the process tells
+ * others, but not the end of its leases.
+ */
+CHECK(l11_holder_with_a_traced_thread_dies, "L11,L3", STOCK_FAIL)
+{
+	struct scene s = scene_cooperative();
+	struct actor *child = actor_fork(s.holder, "child"), *b = actor_start("breaker");
+	struct actor *tracer = actor_start("tracer");
+	long tid = must(actor_call(s.holder, start_thread, NULL, 0));
+
+	set_for_check("/proc/sys/fs/lease-break-time", "0");
+	must(SYS(tracer, SYS_ptrace, V(PTRACE_SEIZE), V(tid), V(0), V(0)));
+	truncate_begin(b, s.path, PAGE);
+	expect_recalled(&s);
+	kill(s.holder->pid, SIGKILL);
+	expect(0, truncate_end(b));
+	expect_value(F_UNLCK, a_getlease(child, s.fd));
 }
