@@ -148,10 +148,38 @@ static int register_memory(struct pinv_mr *mr, struct ibv_pd *pd, void *address,
 	return errno ? errno : EIO;
 }
 
+/* The blocks behind the end; should that fail, they go with the file. */
+static void give_back(int fd, uint64_t size)
+{
+	if (ftruncate(fd, size))
+		return;
+}
+
+/*
+ * Blocks now rather than on the first write, when nobody could be told of their lack. A file system
+ * may keep the blocks that it found until there were no more, ext4 with a larger size: so behind the
+ * end first, from where they can be given back under any lease.
+ */
+static int extend(int fd, enum backing_kind kind, uint64_t size, size_t length)
+{
+	int err = 0;
+
+	if (kind == BACKING_DAX && fallocate(fd, FALLOC_FL_KEEP_SIZE, size, length) &&
+	    errno != EOPNOTSUPP)
+		err = errno;
+	else if (fallocate(fd, 0, size, length) &&
+		 (errno != EOPNOTSUPP || ftruncate(fd, size + length)))
+		err = errno;
+	if (err && kind == BACKING_DAX)
+		give_back(fd, size);
+	return err;
+}
+
 /* @grow: bytes to append, which the range then is. */
 static int grow_file(struct request *request, struct backing *backing)
 {
 	uint64_t size = backing->size;
+	int err;
 
 	if (!request->pd)
 		return fail_no_pd();
@@ -159,10 +187,9 @@ static int grow_file(struct request *request, struct backing *backing)
 	    request->length > INT64_MAX - size)
 		return fail_growth(request->fd, request->length, size,
 				   backing->kind == BACKING_DEVICE_DAX);
-	/* Blocks now rather than on the first write, when nobody could be told of their lack. */
-	if (fallocate(request->fd, 0, size, request->length) &&
-	    (errno != EOPNOTSUPP || ftruncate(request->fd, size + request->length)))
-		return fail_file_mr(request->fd, "extend", errno, request->length);
+	err = extend(request->fd, backing->kind, size, request->length);
+	if (err)
+		return fail_file_mr(request->fd, "extend", err, request->length);
 	request->offset = size;
 	backing->size = size + request->length;
 	return 0;

@@ -163,6 +163,30 @@ static void access_flags(void)
 	CU_ASSERT_EQUAL(truncate_errno(true), 0);
 }
 
+/* File systems keep what they found until there was no more, unless they are told not to. */
+static void growing_past_the_file_system(void)
+{
+	struct pinv_mr *old = pinv_reg_file_mr(guest_pd, guest_fd, 0, 0, WRITE), *new;
+	struct stat before, after;
+	uint64_t offset = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(old);
+	CU_ASSERT_EQUAL(fstat(guest_fd, &before), 0);
+	CU_ASSERT_PTR_NULL(
+		pinv_grow_file_mr(guest_pd, guest_fd, 1ULL << 40, WRITE, &offset));
+	CU_ASSERT_EQUAL(errno, ENOSPC);
+	CU_ASSERT_EQUAL(fstat(guest_fd, &after), 0);
+	CU_ASSERT_EQUAL(after.st_size, before.st_size);
+	/* ext4 keeps a block for what it had to note of so many. */
+	CU_ASSERT(after.st_blocks <= before.st_blocks + 8);
+	new = pinv_grow_file_mr(guest_pd, guest_fd, 8192, WRITE, &offset);
+	CU_ASSERT_PTR_NOT_NULL(new);
+	CU_ASSERT_EQUAL(offset, SIZE);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(new), 0);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(old), 0);
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+}
+
 static int limited(void)
 {
 	struct rlimit small = { 65536, 65536 };
@@ -447,6 +471,7 @@ const struct guest_test guest_bad_tests[] = {
 	{ "cut before mapping", cut_before_mapping },
 	{ "sparse file", sparse_file },
 	{ "bad access flags", access_flags },
+	{ "growing past the file system", growing_past_the_file_system },
 	{ "no memlock", no_memlock },
 	{ "not the owner", not_the_owner },
 	{ "opening a device", opening_a_device },

@@ -149,8 +149,23 @@ static int grow(const char *name, int fd, uint64_t size)
 	return result;
 }
 
+/* Blocks behind the end. */
+static int reserve(int fd)
+{
+	int result;
+
+	lock();
+	result = find(fd) && !refuse("reserve") ? 0 : -1;
+	if (!result)
+		record("reserve", "");
+	unlock();
+	return result;
+}
+
 int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length)
 {
+	if (mode == FALLOC_FL_KEEP_SIZE)
+		return reserve(fd);
 	if (mode)
 		violations++;
 	return grow("fallocate", fd, offset + length);

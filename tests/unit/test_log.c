@@ -119,10 +119,10 @@ static void values_and_remedies(void)
 	assert_says("extend: device DAX has its ");
 	sim_close(device_dax);
 	sys_root = "/sys";
-	sim_fail("fallocate", ENOSPC);
+	sim_fail("reserve", ENOSPC);
 	CU_ASSERT_PTR_NULL(pinv_grow_file_mr(&sim_pd, fd, 4097, 0, NULL));
 	assert_says("4097 bytes (ENOSPC); free space");
-	sim_fail("fallocate", EFBIG);
+	sim_fail("reserve", EFBIG);
 	CU_ASSERT_PTR_NULL(pinv_grow_file_mr(&sim_pd, fd, 4097, 0, NULL));
 	assert_says("4097 bytes (EFBIG); append less");
 	sim_fail("mmap", ENOMEM);

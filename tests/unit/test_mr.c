@@ -463,7 +463,7 @@ static void growing_registers_what_is_new(void)
 	sim_forget();
 	new = pinv_grow_file_mr(&sim_pd, fd, 5000, WRITE, &offset);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(new);
-	ASSERT_EVENTS("fallocate mmap reg");
+	ASSERT_EVENTS("reserve fallocate mmap reg");
 	CU_ASSERT_EQUAL(offset, SIZE);
 	CU_ASSERT_EQUAL(pinv_mr_ibv(new)->length, 5000);
 	CU_ASSERT(sim_find_mapping(pinv_mr_ibv(new)->addr, &at, &length, &protection));
@@ -502,13 +502,17 @@ static void growing_that_fails(void)
 	assert_cannot_grow(fd, SIZE_MAX, EINVAL, "dup lease unlock close");
 	assert_cannot_grow(fd, INT64_MAX, EINVAL, "dup lease unlock close");
 	assert_cannot_grow(-1, 1, EBADF, "");
-	sim_fail("fallocate", ENOSPC);
-	assert_cannot_grow(fd, 1, ENOSPC, "dup lease fallocate! unlock close");
+	/* what was found until there was no more is given back */
+	sim_fail("reserve", ENOSPC);
+	assert_cannot_grow(fd, 1, ENOSPC, "dup lease reserve! ftruncate unlock close");
+	sim_fail("fallocate", EDQUOT);
+	assert_cannot_grow(fd, 1, EDQUOT,
+			   "dup lease reserve fallocate! ftruncate unlock close");
 	sim_fail("fallocate", EPERM);
 	assert_cannot_grow(tmpfs, 1, EPERM, "fallocate!");
 	sim_fail("reg", ENOMEM);
 	assert_cannot_grow(fd, 1, ENOMEM,
-			   "dup lease fallocate mmap reg! munmap unlock close");
+			   "dup lease reserve fallocate mmap reg! munmap unlock close");
 	sim_close(fd);
 	sim_close(tmpfs);
 }
