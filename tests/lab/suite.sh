@@ -455,6 +455,27 @@ programs_task() # TASK FLAVOUR PROGRAM.FS...
 	log_result "guest.$task"
 }
 
+# The example whose server is killed, and that finds its table in the next guest.
+restart_task()
+{
+	local name=guest.kvstore-restart.xfs part
+
+	guest_defaults
+	flavour=demo image=${images[demo]} limit=300 smp=1 pmem=$log/pmem
+	mkdir "$pmem"
+	copy_pmem "$pmem"
+	for part in put check; do
+		boot "$top/examples/kvstore-restart" "$part" /mnt/xfs >"$log/$part" 2>&1 || {
+			{ echo "$part:" && tail -n 20 "$log/$part"; } | fail "$name"
+			break
+		}
+		mv "$log/kernel.log" "$log/kernel-$part.log"
+	done
+	[[ -s $log/results ]] || pass "$name"
+	log_result guest.kvstore-restart
+	rm -r "$pmem"
+}
+
 # --- what there is to run
 
 # Fills the lists of the guests' checks.  What passes on a stock kernel is run there on both file
@@ -561,6 +582,7 @@ plan_programs()
 	done < <(sed '/^#/d' "$lab/guest-programs")
 	((${#ext4[@]} == 0)) || guest_task test programs.ext4 programs_task programs.ext4 test "${ext4[@]}"
 	((${#xfs[@]} == 0)) || guest_task demo programs.xfs programs_task programs.xfs demo "${xfs[@]}"
+	! selected guest.kvstore-restart.xfs || guest_task demo guest.kvstore-restart restart_task
 	((${#stress[@]} == 0)) || guest_task test stress programs_task stress test "${stress[@]}"
 }
 
