@@ -62,6 +62,8 @@ static int check_file(struct request *r)
 
 	if (flags < 0 || fstat(r->fd, &st))
 		return refuse(r, errno, "not an open descriptor");
+	if (flags & O_PATH)
+		return refuse(r, EBADF, "the descriptor was opened with O_PATH");
 	r->writable = (flags & O_ACCMODE) == O_RDWR;
 	if (!S_ISREG(st.st_mode))
 		return refuse(r, EINVAL, "not a regular file (L2)");
@@ -104,6 +106,10 @@ static int check_lease(struct request *r)
 		return refuse(r, EOPNOTSUPP,
 			      "the kernel has no layout leases: boot one with the "
 			      "pinverbs series");
+	if (!r->writable)
+		return refuse(r, EPERM,
+			      "no lease can be taken on this description (P1, L2): open "
+			      "the file for reading and writing");
 	return refuse(r, EPERM,
 		      "this process holds no exclusive layout lease on this description "
 		      "(P1, L7): "
@@ -123,9 +129,10 @@ static int explain_refusal(struct request *r, int err)
 			"over RLIMIT_MEMLOCK (P9), over what the device takes in one "
 			"region, or no memory");
 	case EFAULT:
-		return refuse(r, err,
-			      r->writable ? "the kernel does not pin these pages (P7)"
-					  : "a hole, mapped for reading only (P8)");
+		return refuse(
+			r, err,
+			"the kernel does not pin these pages (P7), or the file system "
+			"cannot fill a hole (P8)");
 	case EOPNOTSUPP:
 		return refuse(r, err,
 			      "an access flag that the device lacks, or a kernel that "

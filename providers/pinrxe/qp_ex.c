@@ -221,6 +221,8 @@ static void wr_set_inline_data_list(struct ibv_qp_ex *base, size_t n,
 			fail_batch(base, ENOMEM);
 			return;
 		}
+		if (!list[i].length)
+			continue;
 		memcpy(to, list[i].addr, list[i].length);
 		to += list[i].length;
 		room -= list[i].length;

@@ -37,6 +37,9 @@ fill_inline(struct pinrxe_qp *qp, struct rxe_send_wqe *wqe, const struct ibv_sen
 
 		if (sge->length > room)
 			return ENOMEM;
+		/* an entry without data may have no address, which memcpy() must not get */
+		if (!sge->length)
+			continue;
 		memcpy(to, (void *)(uintptr_t)sge->addr, sge->length);
 		to += sge->length;
 		room -= sge->length;
@@ -186,6 +189,8 @@ int pinrxe_post_send(struct ibv_qp *base, struct ibv_send_wr *wr,
 		*bad = wr;
 		return EINVAL;
 	}
+	if (unlikely(!wr))
+		return 0;
 	pinrxe_lock(&qp->sq_lock);
 	index = ring->own;
 	do {

@@ -163,6 +163,13 @@ static void says_what_is_wrong_with_the_file(struct fabric *f)
 	close(fd);
 	fd = new_file(O_RDONLY);
 	expect_refused(f, fd, 0, 1, ACCESS, EACCES, "write access");
+	/* the remedy is not a lease, which nobody gets on this descriptor */
+	CHECK_INT(fcntl(fd, F_SETLEASE, F_LAYOUT | F_EXCLUSIVE), -1);
+	CHECK_INT(errno, EBADF);
+	expect_refused(f, fd, 0, 1, 0, EPERM, "for reading and writing");
+	close(fd);
+	fd = new_file(O_PATH);
+	expect_refused(f, fd, 0, 1, 0, EBADF, "O_PATH");
 	close(fd);
 	CHECK_INT(pipe(pipes), 0);
 	strcpy(path, "pipe:");

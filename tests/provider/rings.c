@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cq.h"
+#include "pinrxedv.h"
 #include "send.h"
 
 enum {
@@ -259,6 +260,51 @@ static void hostile_requests(void)
 	free_qp(&qp);
 }
 
+/* --- what an application may leave out */
+
+/* No list, and no data: neither an address is looked at. */
+static void nothing_to_post(void)
+{
+	struct ibv_sge none = {};
+	struct ibv_send_wr wr = { .sg_list = &none,
+				  .num_sge = 1,
+				  .opcode = IBV_WR_SEND,
+				  .send_flags = IBV_SEND_INLINE };
+	struct ibv_send_wr *bad;
+	struct ibv_recv_wr *bad_recv;
+	struct pinrxe_qp qp;
+
+	make_qp(&qp, IBV_QPT_RC);
+	pinrxe_fill_qp_ex(&qp, IBV_QP_EX_WITH_SEND);
+	CHECK(!pinrxe_post_send(&qp.vqp.qp, NULL, &bad));
+	CHECK(!pinrxe_post_recv(&qp.vqp.qp, NULL, &bad_recv));
+	CHECK(!qp.sq.own && !qp.rq.ring.own);
+	CHECK(!pinrxe_post_send(&qp.vqp.qp, &wr, &bad));
+	ibv_wr_start(&qp.vqp.qp_ex);
+	ibv_wr_send(&qp.vqp.qp_ex);
+	ibv_wr_set_inline_data(&qp.vqp.qp_ex, NULL, 0);
+	CHECK(!ibv_wr_complete(&qp.vqp.qp_ex));
+	CHECK(qp.sq.own == 2);
+	free_qp(&qp);
+}
+
+/* A descriptor that only names a file is refused as such, not for want of a lease. */
+static void lease_needs_an_open_file(void)
+{
+	struct verbs_device device = { .ops = &pinrxe_device_ops };
+	struct ibv_pd pd = { .context = &context.context };
+	int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+
+	context.context.device = &device.device;
+	/* for the log */
+	context.context.abi_compat = __VERBS_ABI_IS_EXTENDED;
+	CHECK(fd >= 0);
+	CHECK(!pinrxedv_reg_lease_mr(&pd, fd, 0, 1, 0) && errno == EBADF);
+	close(fd);
+	context.context.device = NULL;
+	context.context.abi_compat = NULL;
+}
+
 /* --- fair: threads on both sides */
 
 enum {
@@ -427,5 +473,7 @@ int main(int argc, char **argv)
 	hostile_completions();
 	polling_a_removed_device();
 	hostile_requests();
+	nothing_to_post();
+	lease_needs_an_open_file();
 	return 0;
 }
