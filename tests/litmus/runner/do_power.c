@@ -16,16 +16,24 @@
 static struct pmem away;
 static bool is_away;
 
-/* The power is cut, or the processes are killed and the file systems unmounted. */
-DO(restart)
+/* Whom to tell that the guest may end. */
+static const char *who_ends_the_guest(void)
 {
 	const char *to = getenv("LITMUS_CUT");
-	char line[128];
-	int err;
 
 	if (!to)
 		skip("nobody here ends the guest and starts another; ./pinverbs test "
 		     "does");
+	return to;
+}
+
+/* The power is cut, or the processes are killed and the file systems unmounted. */
+DO(restart)
+{
+	const char *to = who_ends_the_guest();
+	char line[128];
+	int err;
+
 	snprintf(line, sizeof(line), "%s %s.%s\n", r->litmus->ends->name, fs_names[r->fs],
 		 r->litmus->name);
 	err = file_write(to, line);
@@ -53,6 +61,8 @@ static long tell_gate(long pid)
 	char number[24];
 	int err;
 
+	/* the guests that end so have this kernel */
+	who_ends_the_guest();
 	snprintf(number, sizeof(number), "%ld", pid);
 	err = file_write(GATE, number);
 	if (err)
