@@ -183,12 +183,36 @@ static void state_changed(struct pinrxe_qp *qp, enum ibv_qp_state from,
 	}
 }
 
+static bool requests_left(const struct pinrxe_qp *qp)
+{
+	const struct pinrxe_ring *ring = &qp->sq;
+
+	return (pinrxe_load_index(&ring->buf->consumer_index) & ring->mask) != ring->own;
+}
+
+/*
+ * A reset of the kernel (6.12) looks where the next request is and then throws away those that
+ * wait: afterwards it takes their slots, by now zero, for RDMA writes of no length. A second
+ * reset, of a queue that is empty, sets that right.
+ */
+static int reset_again(struct ibv_qp *base)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_RESET };
+	struct ibv_modify_qp cmd;
+
+	return ibv_cmd_modify_qp(base, &attr, IBV_QP_STATE, &cmd, sizeof(cmd));
+}
+
 int pinrxe_modify_qp(struct ibv_qp *base, struct ibv_qp_attr *attr, int mask)
 {
+	bool again = mask & IBV_QP_STATE && attr->qp_state == IBV_QPS_RESET &&
+		     requests_left(to_qp(base));
 	enum ibv_qp_state old = base->state;
 	struct ibv_modify_qp cmd;
 	int err = ibv_cmd_modify_qp(base, attr, mask, &cmd, sizeof(cmd));
 
+	if (!err && again)
+		err = reset_again(base);
 	if (err)
 		return err;
 	if (mask & IBV_QP_STATE)

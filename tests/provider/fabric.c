@@ -117,7 +117,7 @@ void make_end(struct fabric *f, struct end *end, struct ibv_qp_init_attr_ex attr
 
 void connect_end(struct fabric *f, struct end *end, uint32_t peer)
 {
-	bool rc = end->qp->qp_type == IBV_QPT_RC;
+	bool rc = end->qp->qp_type == IBV_QPT_RC, ud = end->qp->qp_type == IBV_QPT_UD;
 	struct ibv_qp_attr init = {
 		.qp_state = IBV_QPS_INIT,
 		.port_num = 1,
@@ -144,14 +144,16 @@ void connect_end(struct fabric *f, struct end *end, uint32_t peer)
 
 	CHECK_INT(ibv_modify_qp(end->qp, &init,
 				IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
-					IBV_QP_ACCESS_FLAGS),
+					(ud ? IBV_QP_QKEY : IBV_QP_ACCESS_FLAGS)),
 		  0);
-	CHECK_INT(ibv_modify_qp(end->qp, &rtr,
-				IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU |
-					IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-					(rc ? IBV_QP_MAX_DEST_RD_ATOMIC |
-							 IBV_QP_MIN_RNR_TIMER
-					    : 0)),
+	CHECK_INT(ibv_modify_qp(
+			  end->qp, &rtr,
+			  IBV_QP_STATE |
+				  (ud ? 0
+				      : IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
+						   IBV_QP_RQ_PSN) |
+				  (rc ? IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER
+				      : 0)),
 		  0);
 	CHECK_INT(ibv_modify_qp(end->qp, &rts,
 				IBV_QP_STATE | IBV_QP_SQ_PSN |

@@ -438,6 +438,65 @@ static void drained_queue(struct fabric *f)
 	break_pair(&p);
 }
 
+/* The peer refuses a write, which nobody asks for here. */
+static void refuse_writes(struct ibv_qp *qp)
+{
+	struct ibv_qp_attr attr = {};
+
+	CHECK_INT(ibv_modify_qp(qp, &attr, IBV_QP_ACCESS_FLAGS), 0);
+}
+
+/* Of requests that wait in a queue which is reset nothing is left that could be taken for new. */
+static void reset_forgets_requests(struct fabric *f, enum ibv_qp_type type)
+{
+	struct ibv_ah_attr to = {
+		.is_global = 1,
+		.port_num = 1,
+		.grh = { .dgid = f->gid, .sgid_index = f->gid_index, .hop_limit = 1 }
+	};
+	struct ibv_send_wr wr = { .opcode = IBV_WR_SEND,
+				  .send_flags = IBV_SEND_SIGNALED };
+	struct ibv_recv_wr recv = {}, *bad_recv;
+	struct ibv_send_wr *bad;
+	struct ibv_wc wc;
+	struct pair p;
+
+	wr.wr.ud.ah = ibv_create_ah(f->pd, &to);
+	CHECK(wr.wr.ud.ah != NULL);
+	make_pair(f, &p, type, small_cap, 0);
+	wr.wr.ud.remote_qpn = p.b.qp->qp_num;
+	for (uint64_t i = 0; i < 5; i++) {
+		wr.wr_id = i;
+		if (type == IBV_QPT_RC) {
+			refuse_writes(p.b.qp);
+			CHECK_INT(ibv_post_recv(p.b.qp, &recv, &bad_recv), 0);
+		}
+		CHECK_INT(ibv_post_send(p.a.qp, &wr, &bad), 0);
+		expect_wc(p.a.cq, i, IBV_WC_SUCCESS);
+		set_state(p.a.qp, IBV_QPS_SQD);
+		await_drained(f);
+		for (int n = 0; n < 3; n++)
+			CHECK_INT(ibv_post_send(p.a.qp, &wr, &bad), 0);
+		set_state(p.a.qp, IBV_QPS_RESET);
+		set_state(p.b.qp, IBV_QPS_RESET);
+		CHECK_INT(ibv_poll_cq(p.a.cq, 1, &wc), 0);
+		connect_end(f, &p.a, p.b.qp->qp_num);
+		connect_end(f, &p.b, p.a.qp->qp_num);
+	}
+	break_pair(&p);
+	CHECK_INT(ibv_destroy_ah(wr.wr.ud.ah), 0);
+}
+
+static void reset_forgets_messages(struct fabric *f)
+{
+	reset_forgets_requests(f, IBV_QPT_RC);
+}
+
+static void reset_forgets_datagrams(struct fabric *f)
+{
+	reset_forgets_requests(f, IBV_QPT_UD);
+}
+
 /* A domain of one thread: its queues take no locks, and stay its as long as they are there. */
 static void thread_domain(struct fabric *f)
 {
@@ -728,6 +787,8 @@ static const struct test tests[] = {
 	{ "batch-errors-post-nothing", batch_errors_post_nothing },
 	{ "atomic-write-and-flush", atomic_write_and_flush },
 	{ "drained-queue", drained_queue },
+	{ "reset-forgets-messages", reset_forgets_messages },
+	{ "reset-forgets-datagrams", reset_forgets_datagrams },
 	{ "thread-domain", thread_domain },
 	{ "what-a-cq-lacks", what_a_cq_lacks },
 	{ "region-with-iova", region_with_iova },
