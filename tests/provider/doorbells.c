@@ -137,16 +137,6 @@ static void all_after_local_operation(struct fabric *f)
 	break_pair(&p);
 }
 
-static void await_drained(struct fabric *f)
-{
-	struct ibv_async_event event;
-
-	do {
-		CHECK_INT(ibv_get_async_event(f->context, &event), 0);
-		ibv_ack_async_event(&event);
-	} while (event.event_type != IBV_EVENT_SQ_DRAINED);
-}
-
 /* A lost packet would not be noticed. */
 static void all_without_timeout(struct fabric *f)
 {

@@ -245,3 +245,25 @@ int count_descriptors(void)
 	closedir(dir);
 	return n;
 }
+
+void await_drained(struct fabric *f)
+{
+	struct ibv_async_event event;
+
+	do {
+		CHECK_INT(ibv_get_async_event(f->context, &event), 0);
+		ibv_ack_async_event(&event);
+	} while (event.event_type != IBV_EVENT_SQ_DRAINED);
+}
+
+void post_writes(struct fabric *f, struct end *end, uint64_t first, int n)
+{
+	struct ibv_send_wr wr, *bad;
+	struct ibv_sge sge;
+
+	for (int i = 0; i < n; i++) {
+		wr = write_wr(f, &sge, 0, 4096, 8);
+		wr.wr_id = first + i;
+		CHECK_INT(ibv_post_send(end->qp, &wr, &bad), 0);
+	}
+}

@@ -55,6 +55,10 @@ void set_state(struct ibv_qp *qp, enum ibv_qp_state state);
 
 struct ibv_send_wr write_wr(struct fabric *f, struct ibv_sge *sge, size_t from, size_t to,
 			    uint32_t length);
+/* @n of eight bytes, each by a call of its own. */
+void post_writes(struct fabric *f, struct end *end, uint64_t first, int n);
+/* Until the kernel has drained a send queue, it refuses to go back to RTS. */
+void await_drained(struct fabric *f);
 /* Waits for one completion. */
 struct ibv_wc take_wc(struct ibv_cq *cq);
 void expect_wc(struct ibv_cq *cq, uint64_t wr_id, enum ibv_wc_status status);

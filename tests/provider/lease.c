@@ -118,6 +118,37 @@ static void registers_under_a_lease(struct fabric *f)
 	close(other);
 }
 
+/* Persistent memory, and only that, may be flushed to persistence. */
+static void flushes_to_persistence(struct fabric *f)
+{
+	int access = ACCESS | PINRXE_ACCESS_FLUSH_PERSISTENT, fd = new_file(O_RDWR);
+	struct ibv_qp_ex *ex;
+	struct ibv_mr *mr;
+	struct ibv_wc wc;
+	struct pair p;
+
+	CHECK(!ibv_reg_mr(f->pd, f->memory, 4096, access));
+	CHECK_INT(fcntl(fd, F_SETLEASE, F_LAYOUT | F_EXCLUSIVE), 0);
+	mr = pinrxedv_reg_lease_mr(f->pd, fd, 0, 65536, access);
+	CHECK(mr != NULL);
+	make_pair(f, &p, IBV_QPT_RC, small_cap, IBV_QP_EX_WITH_RDMA_WRITE);
+	ex = ibv_qp_to_qp_ex(p.a.qp);
+	CHECK(ex != NULL);
+	ibv_wr_start(ex);
+	ex->wr_id = 1;
+	ex->wr_flags = IBV_SEND_SIGNALED;
+	CHECK_INT(pinrxedv_wr_flush(ex, mr->rkey, (uintptr_t)mr->addr, 5000,
+				    PINRXEDV_FLUSH_PERSISTENT, PINRXEDV_FLUSH_RANGE),
+		  0);
+	CHECK_INT(ibv_wr_complete(ex), 0);
+	wc = take_wc(p.a.cq);
+	CHECK_INT(wc.status, IBV_WC_SUCCESS);
+	CHECK_INT(wc.opcode, PINRXE_WC_FLUSH);
+	break_pair(&p);
+	CHECK_INT(ibv_dereg_mr(mr), 0);
+	close(fd);
+}
+
 static void says_what_is_wrong_with_the_lease(struct fabric *f)
 {
 	int fd = new_file(O_RDWR), other, status;
@@ -180,6 +211,7 @@ static void says_what_is_wrong_with_the_file(struct fabric *f)
 
 static const struct test tests[] = {
 	{ "registers-under-a-lease", registers_under_a_lease },
+	{ "flushes-to-persistence", flushes_to_persistence },
 	{ "says-what-is-wrong-with-the-lease", says_what_is_wrong_with_the_lease },
 	{ "says-what-is-wrong-with-the-file", says_what_is_wrong_with_the_file },
 };

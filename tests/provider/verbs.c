@@ -8,13 +8,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/time.h>
 #include <infiniband/pinrxedv.h>
 #include "fabric.h"
 
@@ -222,18 +220,6 @@ static void reset_cleans_its_completions(struct fabric *f)
 	break_end(&one);
 }
 
-static void post_writes(struct fabric *f, struct end *end, uint64_t first, int n)
-{
-	struct ibv_send_wr wr, *bad;
-	struct ibv_sge sge;
-
-	for (int i = 0; i < n; i++) {
-		wr = write_wr(f, &sge, 0, 4096, 8);
-		wr.wr_id = first + i;
-		CHECK_INT(ibv_post_send(end->qp, &wr, &bad), 0);
-	}
-}
-
 static void cq_resize_keeps_completions(struct fabric *f)
 {
 	static const int sizes[] = { 31, 7, 1023, 15, 3 };
@@ -412,17 +398,6 @@ static void atomic_write_and_flush(struct fabric *f)
 	break_pair(&p);
 }
 
-/* Until the kernel has drained the queue, it refuses to go back to RTS */
-static void await_drained(struct fabric *f)
-{
-	struct ibv_async_event event;
-
-	do {
-		CHECK_INT(ibv_get_async_event(f->context, &event), 0);
-		ibv_ack_async_event(&event);
-	} while (event.event_type != IBV_EVENT_SQ_DRAINED);
-}
-
 /* What was posted while the send queue was drained goes out when it is opened again. */
 static void drained_queue(struct fabric *f)
 {
@@ -435,185 +410,6 @@ static void drained_queue(struct fabric *f)
 	set_state(p.a.qp, IBV_QPS_RTS);
 	expect_wc(p.a.cq, 1, IBV_WC_SUCCESS);
 	expect_wc(p.a.cq, 2, IBV_WC_SUCCESS);
-	break_pair(&p);
-}
-
-/* The peer refuses a write, which nobody asks for here. */
-static void refuse_writes(struct ibv_qp *qp)
-{
-	struct ibv_qp_attr attr = {};
-
-	CHECK_INT(ibv_modify_qp(qp, &attr, IBV_QP_ACCESS_FLAGS), 0);
-}
-
-/* Of requests that wait in a queue which is reset nothing is left that could be taken for new. */
-static void reset_forgets_requests(struct fabric *f, enum ibv_qp_type type)
-{
-	struct ibv_ah_attr to = {
-		.is_global = 1,
-		.port_num = 1,
-		.grh = { .dgid = f->gid, .sgid_index = f->gid_index, .hop_limit = 1 }
-	};
-	struct ibv_send_wr wr = { .opcode = IBV_WR_SEND,
-				  .send_flags = IBV_SEND_SIGNALED };
-	struct ibv_recv_wr recv = {}, *bad_recv;
-	struct ibv_send_wr *bad;
-	struct ibv_wc wc;
-	struct pair p;
-
-	wr.wr.ud.ah = ibv_create_ah(f->pd, &to);
-	CHECK(wr.wr.ud.ah != NULL);
-	make_pair(f, &p, type, small_cap, 0);
-	wr.wr.ud.remote_qpn = p.b.qp->qp_num;
-	for (uint64_t i = 0; i < 5; i++) {
-		wr.wr_id = i;
-		if (type == IBV_QPT_RC) {
-			refuse_writes(p.b.qp);
-			CHECK_INT(ibv_post_recv(p.b.qp, &recv, &bad_recv), 0);
-		}
-		CHECK_INT(ibv_post_send(p.a.qp, &wr, &bad), 0);
-		expect_wc(p.a.cq, i, IBV_WC_SUCCESS);
-		set_state(p.a.qp, IBV_QPS_SQD);
-		await_drained(f);
-		for (int n = 0; n < 3; n++)
-			CHECK_INT(ibv_post_send(p.a.qp, &wr, &bad), 0);
-		set_state(p.a.qp, IBV_QPS_RESET);
-		set_state(p.b.qp, IBV_QPS_RESET);
-		CHECK_INT(ibv_poll_cq(p.a.cq, 1, &wc), 0);
-		connect_end(f, &p.a, p.b.qp->qp_num);
-		connect_end(f, &p.b, p.a.qp->qp_num);
-	}
-	break_pair(&p);
-	CHECK_INT(ibv_destroy_ah(wr.wr.ud.ah), 0);
-}
-
-static void reset_forgets_messages(struct fabric *f)
-{
-	reset_forgets_requests(f, IBV_QPT_RC);
-}
-
-static void reset_forgets_datagrams(struct fabric *f)
-{
-	reset_forgets_requests(f, IBV_QPT_UD);
-}
-
-/* A domain of one thread: its queues take no locks, and stay its as long as they are there. */
-static void thread_domain(struct fabric *f)
-{
-	struct ibv_td_init_attr td_attr = {};
-	struct ibv_parent_domain_init_attr attr = { .pd = f->pd };
-	struct ibv_cq_init_attr_ex cq_attr = {
-		.cqe = 100,
-		.wc_flags = IBV_WC_EX_WITH_BYTE_LEN,
-		.comp_mask = IBV_CQ_INIT_ATTR_MASK_FLAGS | IBV_CQ_INIT_ATTR_MASK_PD,
-		.flags = IBV_CREATE_CQ_ATTR_SINGLE_THREADED,
-	};
-	struct ibv_qp_init_attr init = { .qp_type = IBV_QPT_RC, .cap = small_cap };
-	struct ibv_poll_cq_attr poll_attr = {};
-	struct ibv_cq_ex *cq;
-	struct end end;
-	int n = 0;
-
-	attr.td = ibv_alloc_td(f->context, &td_attr);
-	CHECK(attr.td != NULL);
-	cq_attr.parent_domain = ibv_alloc_parent_domain(f->context, &attr);
-	CHECK(cq_attr.parent_domain != NULL);
-	CHECK_INT(ibv_dealloc_td(attr.td), EBUSY);
-	cq = ibv_create_cq_ex(f->context, &cq_attr);
-	CHECK(cq != NULL);
-	init.send_cq = init.recv_cq = end.cq = ibv_cq_ex_to_cq(cq);
-	end.qp = ibv_create_qp(cq_attr.parent_domain, &init);
-	CHECK(end.qp != NULL);
-	connect_end(f, &end, end.qp->qp_num);
-	post_writes(f, &end, 10, 5);
-	while (n < 5) {
-		if (ibv_start_poll(cq, &poll_attr))
-			continue;
-		do {
-			CHECK_INT(cq->status, IBV_WC_SUCCESS);
-			CHECK_INT(cq->wr_id, 10 + n++);
-		} while (!ibv_next_poll(cq));
-		ibv_end_poll(cq);
-	}
-	post_writes(f, &end, 20, 1);
-	expect_wc(end.cq, 20, IBV_WC_SUCCESS);
-	break_end(&end);
-	CHECK_INT(ibv_dealloc_pd(cq_attr.parent_domain), 0);
-	CHECK_INT(ibv_dealloc_td(attr.td), 0);
-}
-
-/* Flags and fields of extended CQs that nobody serves are refused, not left out. */
-static void what_a_cq_lacks(struct fabric *f)
-{
-	struct ibv_cq_init_attr_ex attr = { .cqe = 10 };
-
-	attr.wc_flags = IBV_WC_EX_WITH_COMPLETION_TIMESTAMP;
-	CHECK(!ibv_create_cq_ex(f->context, &attr));
-	CHECK_INT(errno, EOPNOTSUPP);
-	attr.wc_flags = IBV_WC_STANDARD_FLAGS;
-	attr.comp_mask = IBV_CQ_INIT_ATTR_MASK_FLAGS;
-	attr.flags = IBV_CREATE_CQ_ATTR_IGNORE_OVERRUN;
-	CHECK(!ibv_create_cq_ex(f->context, &attr));
-	CHECK_INT(errno, EOPNOTSUPP);
-	attr.comp_mask = IBV_CQ_INIT_ATTR_MASK_PD;
-	attr.parent_domain = f->pd; /* which is none */
-	CHECK(!ibv_create_cq_ex(f->context, &attr));
-	CHECK_INT(errno, EINVAL);
-}
-
-/* A region that begins at another address for peers, and at 0. */
-static void region_with_iova(struct fabric *f)
-{
-	static const uint64_t iovas[] = { 0, UINT64_C(0x7000000000) };
-	struct ibv_send_wr wr, *bad;
-	struct ibv_sge sge;
-	struct ibv_mr *mr;
-	struct pair p;
-
-	make_pair(f, &p, IBV_QPT_RC, small_cap, 0);
-	for (uint64_t i = 0; i < 2; i++) {
-		mr = ibv_reg_mr_iova(f->pd, f->memory + 8192, 4096, iovas[i],
-				     IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE);
-		CHECK(mr != NULL);
-		f->memory[0] = 77 + i;
-		wr = write_wr(f, &sge, 0, 0, 8);
-		wr.wr.rdma.remote_addr = iovas[i] + 16;
-		wr.wr.rdma.rkey = mr->rkey;
-		CHECK_INT(ibv_post_send(p.a.qp, &wr, &bad), 0);
-		expect_wc(p.a.cq, 0, IBV_WC_SUCCESS);
-		CHECK_INT(f->memory[8192 + 16], 77 + i);
-		CHECK_INT(ibv_dereg_mr(mr), 0);
-	}
-	break_pair(&p);
-}
-
-static volatile sig_atomic_t alarms;
-
-static void on_alarm(int number)
-{
-	(void)number;
-	alarms++;
-}
-
-/* Signals do not end a doorbell or a poll: the handler asks for no restart of system calls. */
-static void signals_all_the_time(struct fabric *f)
-{
-	struct sigaction action = { .sa_handler = on_alarm };
-	struct itimerval often = { { 0, 500 }, { 0, 500 } },
-			 never = { { 0, 0 }, { 0, 0 } };
-	uint64_t i = 0;
-	struct pair p;
-
-	make_pair(f, &p, IBV_QPT_RC, small_cap, 0);
-	CHECK_INT(sigaction(SIGALRM, &action, NULL), 0);
-	alarms = 0;
-	CHECK_INT(setitimer(ITIMER_REAL, &often, NULL), 0);
-	for (; alarms < 50; i++) {
-		post_writes(f, &p.a, i, 1);
-		expect_wc(p.a.cq, i, IBV_WC_SUCCESS);
-	}
-	CHECK_INT(setitimer(ITIMER_REAL, &never, NULL), 0);
-	CHECK(i > 1);
 	break_pair(&p);
 }
 
@@ -787,12 +583,6 @@ static const struct test tests[] = {
 	{ "batch-errors-post-nothing", batch_errors_post_nothing },
 	{ "atomic-write-and-flush", atomic_write_and_flush },
 	{ "drained-queue", drained_queue },
-	{ "reset-forgets-messages", reset_forgets_messages },
-	{ "reset-forgets-datagrams", reset_forgets_datagrams },
-	{ "thread-domain", thread_domain },
-	{ "what-a-cq-lacks", what_a_cq_lacks },
-	{ "region-with-iova", region_with_iova },
-	{ "signals-all-the-time", signals_all_the_time },
 	{ "no-address-space", no_address_space },
 	{ "thousand-qps", thousand_qps },
 	{ "crowd-on-one-qp-and-cq", crowd_on_one_qp_and_cq },
