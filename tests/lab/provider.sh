@@ -116,11 +116,13 @@ unpack_rdma_core() # TARBALL LOG
 }
 
 # Was the build configured with these words?
-configured_as() # [-DNAME=VALUE]
+configured_as() # [-DNAME=VALUE...]
 {
-	local word=${1-}
+	local word
 
-	[[ -z $word ]] || grep -qx -- "${word#-D}" <(sed 's/:[A-Z]*=/=/' "$top/build/CMakeCache.txt")
+	for word; do
+		grep -qxF -- "${word#-D}" <(sed 's/:[A-Z]*=/=/' "$top/build/CMakeCache.txt") || return 1
+	done
 }
 
 # The words that give our build the source, or nothing.
@@ -141,12 +143,13 @@ provider_options() # sets provider_cmake
 
 plugin=providers/pinrxe/libpinrxe	# in the build folder; libibverbs adds -rdmav34.so
 
-# Programs that poll share one CPU: with two in turn each would poll to the end of its turn.  The verbs, with
-# their threads, have two at the same time.
+# What is of the provider alone runs on the stock kernel, which people have today; what the series has a
+# part in, on the checking kernel.  Programs that poll share one CPU: with two in turn each would poll to the
+# end of its turn.  The verbs, with their threads, have two at the same time.
 plan_provider()
 {
 	local name
-	local -a names=() last=() parallel=()
+	local -a stock=() series=() last=() parallel=()
 
 	for name in "$top"/tests/provider/guest/*; do
 		name=${name##*/}
@@ -155,30 +158,24 @@ plan_provider()
 		# it takes the device away
 		unplug) last=("$name") ;;
 		verbs) parallel=("$name") ;;
-		*) names+=("$name") ;;
+		pyverbs | select | tools) stock+=("$name") ;;
+		*) series+=("$name") ;;
 		esac
 	done
-	names+=("${last[@]}")
-	provider_kernel
-	((${#names[@]} == 0)) || guest_task "$REPLY" provider provider_task provider in-turn "${names[@]}"
+	series+=("${last[@]}")
+	((${#stock[@]} == 0)) || guest_task stock provider.stock provider_task provider.stock stock in-turn "${stock[@]}"
+	((${#series[@]} == 0)) || guest_task test provider provider_task provider test in-turn "${series[@]}"
 	((${#parallel[@]} == 0)) ||
-		guest_task "$REPLY" provider.verbs provider_task provider.verbs parallel "${parallel[@]}"
-}
-
-# That of the demo, without checks; all conformance checks want more of the kernel than the demo has.
-provider_kernel() # sets REPLY
-{
-	REPLY=${PROVIDER_FULL:+bench}
-	REPLY=${REPLY:-demo}
+		guest_task stock provider.verbs provider_task provider.verbs stock parallel "${parallel[@]}"
 }
 
 # All in one guest, one after the other.
-provider_task() # TASK in-turn|parallel NAME...
+provider_task() # TASK FLAVOUR in-turn|parallel NAME...
 {
-	local task=$1 how=$2 name
+	local task=$1 kernel=$2 how=$3 name
 	local -a names=()
 
-	shift 2
+	shift 3
 	if [[ ! -e $top/build/$plugin-rdmav34.so ]]; then
 		for name; do
 			skip "provider.$name" "built without rdma-core source: $no_rdma_core"
@@ -186,8 +183,7 @@ provider_task() # TASK in-turn|parallel NAME...
 		return
 	fi
 	guest_defaults
-	provider_kernel
-	flavour=$REPLY image=${images[$REPLY]} limit=1500
+	flavour=$kernel image=${images[$kernel]} limit=1500
 	if [[ $how == parallel ]]; then
 		parallel=1
 	else
@@ -231,7 +227,7 @@ provider_prepare() # NAME
 {
 	local version installed=/usr/share/doc/rdma-core/tests
 
-	[[ $1 == pyverbs ]] || return 0
+	[[ $1 == pyverbs* ]] || return 0
 	version=$(dpkg-query -W -f '${Version}' python3-pyverbs)
 	pyverbs=$cache/src/pyverbs-tests-$version
 	[[ ! -d $pyverbs ]] || return 0

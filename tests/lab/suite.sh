@@ -19,6 +19,7 @@ build_programs() # [TARGET...]
 	else
 		provider_options
 	fi
+	reuse_objects
 	progress "building the programs"
 	# what was not found for the demo may be there now
 	if [[ ! -e $top/build/build.ninja || (-z $* && -e $top/build/.for-demo) ]] ||
@@ -31,6 +32,14 @@ build_programs() # [TARGET...]
 	await cmake --build "$top/build" "${targets[@]}" >"$out" 2>&1 || programs_failed "$out"
 	clear_progress
 	unlock "programs-$(echo "$top" | sha256sum | cut -c 1-12)"
+}
+
+# Clones share what the compiler made of the same text.
+reuse_objects() # appends to provider_cmake
+{
+	command -v ccache >/dev/null || return 0
+	provider_cmake+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+	export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=300M
 }
 
 programs_failed() # LOG
@@ -461,7 +470,7 @@ restart_task()
 	local name=guest.kvstore-restart.xfs part
 
 	guest_defaults
-	flavour=demo image=${images[demo]} limit=300 smp=1 pmem=$log/pmem
+	flavour=test image=${images[test]} limit=300 smp=1 pmem=$log/pmem
 	mkdir "$pmem"
 	copy_pmem "$pmem"
 	for part in put check; do
@@ -561,8 +570,7 @@ plan_power_cut()
 	[[ ! -s $suite/litmus.test.power-cut ]] || guest_task power-cut test.power-cut power_cut_task
 }
 
-# On ext4 the checking kernel, on XFS that of the demo, without checks, as people run it.  The stress
-# has the checking kernel, and CPUs that really run at the same time.
+# One guest for each file system, and one for the stress, whose CPUs really run at the same time.
 plan_programs()
 {
 	local name fs systems
@@ -581,8 +589,8 @@ plan_programs()
 		done
 	done < <(sed '/^#/d' "$lab/guest-programs")
 	((${#ext4[@]} == 0)) || guest_task test programs.ext4 programs_task programs.ext4 test "${ext4[@]}"
-	((${#xfs[@]} == 0)) || guest_task demo programs.xfs programs_task programs.xfs demo "${xfs[@]}"
-	! selected guest.kvstore-restart.xfs || guest_task demo guest.kvstore-restart restart_task
+	((${#xfs[@]} == 0)) || guest_task test programs.xfs programs_task programs.xfs test "${xfs[@]}"
+	! selected guest.kvstore-restart.xfs || guest_task test guest.kvstore-restart restart_task
 	((${#stress[@]} == 0)) || guest_task test stress programs_task stress test "${stress[@]}"
 }
 
@@ -634,7 +642,7 @@ prepare_tasks()
 {
 	local f
 
-	for f in demo-stock stock demo bench test power-cut; do
+	for f in stock test power-cut; do
 		[[ ${images[$f]-} ]] || continue
 		kernel "$f"
 		images[$f]=$image
