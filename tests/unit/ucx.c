@@ -4,6 +4,7 @@
  * allow; a peer, another process, puts to it. Without a word about leases.
  */
 #include <err.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,13 @@ static void clean_up(void)
 	ucp_cleanup(context);
 }
 
+/* Both sides poll, and may have one CPU. */
+static void progress(void)
+{
+	if (!ucp_worker_progress(worker))
+		sched_yield();
+}
+
 static void await(ucs_status_ptr_t request, const char *what)
 {
 	if (UCS_PTR_IS_ERR(request))
@@ -54,7 +62,7 @@ static void await(ucs_status_ptr_t request, const char *what)
 	if (!UCS_PTR_IS_PTR(request))
 		return;
 	while (ucp_request_check_status(request) == UCS_INPROGRESS)
-		ucp_worker_progress(worker);
+		progress();
 	must(ucp_request_check_status(request), what);
 	ucp_request_free(request);
 }
@@ -129,7 +137,7 @@ int main(int argc, char **argv)
 		err(1, "offer");
 	/* The two of them connect while this side looks after its worker. */
 	while (waitpid(child, &status, WNOHANG) == 0)
-		ucp_worker_progress(worker);
+		progress();
 	traffic_see_pins(argv[1]);
 	must(ucp_mem_unmap(context, handle), "deregister");
 	clean_up();

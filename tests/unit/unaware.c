@@ -308,6 +308,8 @@ int main(int argc, char **argv)
 		devices && devices[0] ? ibv_open_device(devices[0]) : NULL;
 	char *memory;
 
+	/* Whatever waits for ever ends. */
+	alarm(60);
 	pd = context ? ibv_alloc_pd(context) : NULL;
 	if (argc < 2 || argc > 3 || !pd) {
 		fprintf(stderr, "usage: unaware DIR [gone|first], with an RDMA device\n");
