@@ -234,6 +234,40 @@ shell_task()
 	fi
 }
 
+# The Debian packages, of the files as they are.  Their verdict stands until one of those changes, or what
+# is installed here.
+packages_task()
+{
+	local key word name rest
+
+	if [[ -z $rdma_core ]]; then
+		skip packages "built without rdma-core source: $no_rdma_core"
+		return
+	fi
+	key=$( (cd "$top" && echo "$rdma_core" && dpkg-query -W &&
+		debian/check --quick --list | xargs -d '\n' sha256sum) | sha256sum | cut -c 1-24)
+	if [[ -e $cache/packages/$key ]]; then
+		cat "$cache/packages/$key" >>"$log/results"
+		return
+	fi
+	scratch
+	await env RDMA_CORE_SOURCE="$rdma_core" "$top/debian/check" --quick "$REPLY" >"$log/check" 2>&1
+	while read -r word name rest; do
+		case $word in
+		ok) pass "packages.$name" ;;
+		FAIL) { echo "$rest" && sed -n "/^FAIL $name /,/^\(ok\|FAIL\) /s/^    //p" "$log/check"; } | fail "packages.$name" ;;
+		esac
+	done <"$log/check"
+	# the last step
+	if ! grep -q '^\(ok\|FAIL\) remove ' "$log/check"; then
+		tail -n 5 "$log/check" | fail packages.remove
+	elif ! grep -qv '^pass' "$log/results"; then
+		mkdir -p "$cache/packages" && cp "$log/results" "$cache/packages/.$key.$$" &&
+			mv "$cache/packages/.$key.$$" "$cache/packages/$key"
+		prune "$cache/packages" 20
+	fi
+}
+
 series_task()
 {
 	local name word rest
@@ -620,6 +654,7 @@ plan()
 		! selected "$name" || names+=("$name")
 	done < <(ctest --test-dir "$top/build" -N | sed -n 's/^ *Test *#[0-9]*: //p')
 	((${#names[@]} == 0)) || task unit unit_task "${names[@]}"
+	! selected packages.build.lintian.install.program.upgrade.remove || task packages packages_task
 	! selected series.apply.checkpatch || task series series_task
 	for name in "$lab"/self/*; do
 		selected "lab.${name##*/}" || continue
