@@ -366,8 +366,11 @@ PINV_EXPORT int pinv_lease_query(int fd, enum pinv_lease_kind *kind)
 		*kind = PINV_LEASE_NONE;
 		break;
 	default:
-		*kind = description_is_listed(fd) ? PINV_LEASE_EXCLUSIVE
-						  : PINV_LEASE_UNKNOWN;
+		if (description_is_listed(fd))
+			*kind = PINV_LEASE_EXCLUSIVE;
+		else
+			*kind = kernel_has_layout_leases() ? PINV_LEASE_UNKNOWN
+							   : PINV_LEASE_NONE;
 	}
 	return 0;
 }

@@ -608,12 +608,14 @@ plan_power_cut()
 plan_programs()
 {
 	local name fs systems
-	local -a ext4=() xfs=() stress=()
+	local -a ext4=() xfs=() stress=() stock=()
 
 	while IFS=$'\t' read -r name systems _; do
-		for fs in $systems; do
+		for fs in ${systems#stock }; do
 			selected "guest.$name.$fs" || continue
-			if [[ $name == stress ]]; then
+			if [[ $systems == stock\ * ]]; then
+				stock+=("$name.$fs")
+			elif [[ $name == stress ]]; then
 				stress+=("$name.$fs")
 			elif [[ $fs == xfs ]]; then
 				xfs+=("$name.$fs")
@@ -625,6 +627,7 @@ plan_programs()
 	((${#ext4[@]} == 0)) || guest_task test programs.ext4 programs_task programs.ext4 test "${ext4[@]}"
 	((${#xfs[@]} == 0)) || guest_task test programs.xfs programs_task programs.xfs test "${xfs[@]}"
 	! selected guest.kvstore-restart.xfs || guest_task test guest.kvstore-restart restart_task
+	((${#stock[@]} == 0)) || guest_task stock programs.stock programs_task programs.stock stock "${stock[@]}"
 	((${#stress[@]} == 0)) || guest_task test stress programs_task stress test "${stress[@]}"
 }
 

@@ -283,6 +283,9 @@ static void query_of_nothing(void)
 	CU_ASSERT_EQUAL(pinv_lease_query(fd, NULL), EINVAL);
 	sim_set_patched(false);
 	CU_ASSERT_EQUAL(kind_on(fd), PINV_LEASE_NONE);
+	/* A classic lease hides nothing there. */
+	sim_set_classic_lease(fd, F_WRLCK);
+	CU_ASSERT_EQUAL(kind_on(fd), PINV_LEASE_NONE);
 	ASSERT_EVENTS("");
 	sim_close(fd);
 }
