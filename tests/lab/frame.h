@@ -22,12 +22,14 @@ struct frame {
 
 enum {
 	/* guest to host */
+	FRAME_WAITING = 'W', /* for FRAME_JOB */
 	FRAME_STARTED = 'S', /* the command begins */
 	FRAME_OUT = 'O',     /* bytes of its stdout */
 	FRAME_ERR = 'E',     /* bytes of its stderr */
 	FRAME_ALIVE = 'A',   /* heartbeat */
 	FRAME_EXIT = 'X',    /* uint32_t: exit status, or 128 + signal */
 	/* host to guest */
+	FRAME_JOB = 'j',     /* the folder of the job; lab-init waits for it */
 	FRAME_IN = 'i',      /* bytes of its stdin */
 	FRAME_IN_EOF = 'e',  /* end of its stdin */
 	FRAME_WINSIZE = 'w', /* two uint16_t: rows, columns */

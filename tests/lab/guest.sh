@@ -21,9 +21,40 @@ tools() # sets tools
 		! cc -O2 -static -o "$new/lab-init" "$lab"/{init,network,netlink}.c >>"$log" 2>&1; then
 		die "cannot compile tests/lab: $(grep -m 1 -E 'error|cannot|No space' "$log") (log: $log)"
 	fi
+	initramfs "$new/lab-init" >"$new/initramfs" || die "cannot write to $cache/tools: free space there"
 	# another one may have been faster
 	mv -T "$new" "$tools" 2>/dev/null || [[ -d $tools ]] || die "cannot write to $cache/tools"
 }
+
+# An archive in cpio's "newc" form, which the kernel unpacks into memory.
+initramfs() # LAB-INIT
+{
+	local name
+
+	for name in dev proc sys host mnt; do
+		archive_member "$name" 040755
+	done
+	archive_member dev/console 020600 5 1
+	archive_member init 0100755 0 0 "$1"
+	archive_member 'TRAILER!!!' 0
+}
+
+archive_member() # NAME MODE [MAJOR MINOR [FILE]]
+{
+	local size=0
+
+	[[ -z ${5-} ]] || size=$(stat -c %s "$5")
+	archived=$((${archived-0} + 1))
+	# inode, mode, owner, group, links, time, size, device of the archive, device, length of the name
+	printf '070701'
+	printf '%08X' "$archived" "$2" 0 0 1 0 "$size" 0 0 "${3-0}" "${4-0}" $((${#1} + 1)) 0
+	printf '%s\0' "$1"
+	pad $((110 + ${#1} + 1))
+	[[ -z ${5-} ]] || cat "$5"
+	pad "$size"
+}
+
+pad() { head -c $((-$1 & 3)) /dev/zero; } # LENGTH; to a multiple of four
 
 # --- acceleration: /dev/kvm may exist and yet run nothing, so a kernel has to boot once
 
@@ -180,22 +211,24 @@ tcg_cpu()
 
 qemu_args() # HOST; sets args
 {
-	local host=$1 dir=$job/$1 share=off from=$disks snapshot=on append i
+	local host=$1 share=off from=$disks snapshot=on port=socket,id=port,fd=3 append i
 
-	append="console=ttyS0 loglevel=7 printk.devkmsg=on panic=-1 root=rootfs rootfstype=9p"
-	append+=" rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=loose ro"
-	append+=" init=$dir/lab-init pinverbs.job=$dir $all_kernel_args $kernel_args"
+	append="console=ttyS0 loglevel=7 printk.devkmsg=on panic=-1 $all_kernel_args $kernel_args"
 	if [[ $pmem ]]; then
 		share=on from=$pmem
 	fi
 	[[ -z $cut ]] || share=off
+	if [[ $keep ]]; then
+		share=on from=$keep port=file,id=port,path=$keep/port
+	fi
 	[[ -z $raw ]] || snapshot=off
 	# Pin interrupts: QEMU 7.2 now and then aborts in msix_table_mmio_write() while the guest's
 	# kernel looks for devices, and without vectors there is no such table
 	args=(qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none
 		-global virtio-pci.vectors=0
 		-m "${mem}M,slots=4,maxmem=$((mem + 4096))M" -smp "$smp"
-		-serial "file:$(quote "$(kernel_log "$host")")" -kernel "$image")
+		-chardev "file,id=log,append=on,path=$(quote "$(kernel_log "$host")")" -serial chardev:log
+		-kernel "$image" -initrd "$tools/initramfs")
 	if [[ $icount ]]; then
 		args+=(-machine q35,nvdimm=on -accel tcg -cpu max -icount "shift=0,sleep=off")
 		# idle time is skipped: a moment's wait for this machine's disk would look like a hung task
@@ -215,7 +248,7 @@ qemu_args() # HOST; sets args
 		-virtfs "local,path=/,mount_tag=rootfs,security_model=none,readonly=on,multidevs=remap"
 		-virtfs "local,path=$(quote "$PINVERBS_OUT"),mount_tag=out,security_model=none,multidevs=remap"
 		-device virtio-rng-pci -device virtio-serial-pci
-		-chardev "socket,id=port,fd=3" -device "virtserialport,chardev=port,name=pinverbs")
+		-chardev "$port" -device "virtserialport,chardev=port,name=pinverbs")
 	for i in 0 1 2; do
 		args+=(-object "memory-backend-file,id=mem$i,share=$share,mem-path=$(quote "$from/pmem$i"),size=${pmem_sizes[i]}"
 			-device "nvdimm,id=nv$i,memdev=mem$i,slot=$i"
@@ -230,6 +263,11 @@ qemu_args() # HOST; sets args
 	if ((hosts == 2)); then
 		args+=(-netdev "stream,id=net,server=off,addr.type=fd,addr.str=4"
 			-device "virtio-net-pci,netdev=net,mac=52:54:00:00:77:0$((host + 1)),romfile=")
+	fi
+	if [[ $keep ]]; then
+		args+=(-monitor stdio)
+	elif [[ $state ]]; then
+		args+=(-incoming defer -chardev "pipe,id=monitor,path=$(quote "$state/commands")" -mon monitor)
 	fi
 }
 
@@ -248,7 +286,7 @@ job_files() # HOST CMD…
 
 	shift
 	mkdir "$dir" &&
-		cp "$tools"/lab-{init,guest} "$dir/" &&
+		cp "$tools/lab-guest" "$dir/" &&
 		printf '%s\0' "$@" >"$dir/args" &&
 		env -0 >"$dir/env" &&
 		printf '%s' "$here" >"$dir/cwd" ||
@@ -256,33 +294,98 @@ job_files() # HOST CMD…
 	((hosts == 1)) || which=eth
 	[[ -z $terminal ]] || : >"$dir/tty"
 	printf '%s\0' "HOST=$host" "HOSTS=$hosts" "NET=$which" "FLAVOUR=$flavour" "CUT=$cut" \
-		"DISKS=$([[ $raw ]] && echo raw || echo ready)" "OUT=$PINVERBS_OUT" >"$dir/conf"
+		"DISKS=$([[ $raw ]] && echo raw || echo ready)" "OUT=$PINVERBS_OUT" \
+		"NOW=${EPOCHREALTIME%[.,]*}" "SEED=$SRANDOM $SRANDOM $SRANDOM $SRANDOM $SRANDOM $SRANDOM $SRANDOM $SRANDOM" \
+		>"$dir/conf"
 }
 
 # Boots the guest, or both, with CMD.  Wants image, tools, disks, accel, log and the settings of
 # guest_defaults; stdin, stdout and stderr are the command's.  Returns the command's status.
 boot() # CMD…
 {
-	local job host pid status
+	local job host pid status state='' keep=''
 	local -a args all=() options=(-b 180 -l "$log/qemu.log")
 
 	scratch
 	job=$REPLY
 	PINVERBS_OUT=${PINVERBS_OUT:-$log/out}
+	kept_state
 	for ((host = 0; host < hosts; host++)); do
 		job_files "$host" "$@"
 		qemu_args "$host"
 		all+=(-- "${args[@]}")
+		rm -f "$(kernel_log "$host")"
+		[[ -z $state ]] || cp "$state/kernel.log" "$(kernel_log "$host")" || die "cannot write to $log: free space there"
 	done
 	((limit == 0)) || options+=(-t "$limit")
 	[[ -z $terminal ]] || options+=(-T)
 	# not await: this one shares the terminal and its signals
-	TMPDIR=$job "$tools/lab-host" "${options[@]}" "$job/result" "${all[@]}" <&0 &
+	TMPDIR=$job "$tools/lab-host" "${options[@]}" "$job" "$job/result" "${all[@]}" <&0 &
 	pid=$!
 	children[$pid]=1
 	wait "$pid"
 	unset "children[$pid]"
 	verdict "$job/result"
+}
+
+# --- the state of a guest that waits for its job: later ones go on from there, and need not boot
+
+# Sets state to the folder of such a guest, or to nothing where guests boot: with KVM, which does it in no
+# time, and those with settings that few others have.  A state is of no use after this machine has booted
+# again: the guest's clock is its time-stamp counter.
+kept_state()
+{
+	local key
+
+	state=
+	[[ ! ${NOKEEP-} ]] || return 0
+	[[ $accel == tcg && $hosts == 1 && $mem == 2048 && -z $icount$kernel_args$cut$raw$pmem ]] || return 0
+	key=$({
+		stat -c '%n %i %s %Y' "$image" "$(command -v qemu-system-x86_64)"
+		cat /proc/sys/kernel/random/boot_id
+		echo "$tools $disks $smp $(tcg_cpu) $all_kernel_args ${emulated_clock//[0-9]/}"
+	} | sha256sum | cut -c 1-24)
+	state=$cache/states/$key
+	if [[ ! -d $state ]]; then
+		lock "state-$key" "boots a guest"
+		[[ -d $state ]] || keep_state || state=
+		unlock "state-$key"
+	fi
+	[[ -z $state ]] || touch -c "$state"
+}
+
+# Boots a guest as far as that, in $state.  Persistent memory, which nothing has written to yet, is no part of it.
+keep_state()
+{
+	local log=$state.$$ keep i pid deadline=$((SECONDS + 180)) ignore='migrate_set_capability x-ignore-shared on'
+	local -a args
+
+	need_space 400 "$cache" "the state of a booted guest"
+	mkdir -p "$log" || die "no disk space in $cache: free some or set XDG_CACHE_HOME"
+	temporary+=("$log")
+	scratch
+	keep=$REPLY
+	for i in 0 1 2; do
+		cp --sparse=always "$disks/pmem$i" "$keep/pmem$i" || die "no disk space in $keep: free 100 MiB there"
+	done
+	mkfifo "$keep/commands"
+	qemu_args 0
+	progress "booting a guest, from which others go on"
+	setsid setpriv --pdeathsig TERM "${args[@]}" <>"$keep/commands" >"$log/output" 2>&1 &
+	pid=$!
+	children[$pid]=1
+	until [[ -s $keep/port ]]; do
+		kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)) || break
+		sleep 0.1
+	done
+	printf '%s\n' "$ignore" 'migrate_set_parameter max-bandwidth 100G' "migrate \"exec:cat > '$log/guest'\"" \
+		quit 1<>"$keep/commands"
+	wait "$pid"
+	unset "children[$pid]"
+	clear_progress
+	printf '%s\n' "$ignore" "migrate_incoming \"exec:cat '$state/guest'\"" >"$log/commands.in" &&
+		ln -s /dev/null "$log/commands.out" &&
+		[[ -s $log/guest ]] && mv -T "$log" "$state"
 }
 
 lab_failure() # TEXT

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * lab-host [-b BOOT-SECONDS] [-t SECONDS] [-T] [-l LOG] RESULT -- QEMU ARG… [-- QEMU ARG…]
+ * lab-host [-b BOOT-SECONDS] [-t SECONDS] [-T] [-l LOG] JOB RESULT -- QEMU ARG… [-- QEMU ARG…]
  *
- * Starts one QEMU for each "--", passes stdin to the first guest and the output of all to
+ * Starts one QEMU for each "--", gives the guests the folders JOB/0 and JOB/1, passes stdin to the first guest and the output of all to
  * stdout and stderr, QEMU's own messages to LOG, and writes one line for each guest to the file RESULT:
  *
  *	exit N		the command's exit status, 128 + N for a signal
@@ -512,8 +512,9 @@ static void write_results(const char *path)
 int main(int argc, char **argv)
 {
 	pid_t parent = getppid();
-	const char *result;
+	const char *job, *result;
 	int net[2] = { -1, -1 };
+	char folder[4096];
 	int opt;
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -531,10 +532,11 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
-	result = argv[optind++];
-	if (optind >= argc || strcmp(argv[optind], "--"))
-		errx(2, "usage: lab-host [-b S] [-t S] [-T] [-l LOG] RESULT -- QEMU ARG… "
+	if (argc - optind < 3 || strcmp(argv[optind + 2], "--"))
+		errx(2, "usage: lab-host [-b S] [-t S] [-T] [-l LOG] JOB RESULT -- QEMU ARG… "
 			"[-- …]");
+	job = argv[optind++];
+	result = argv[optind++];
 	watch_signals();
 	for (int i = optind; i < argc; i++) {
 		if (strcmp(argv[i], "--"))
@@ -548,6 +550,8 @@ int main(int argc, char **argv)
 		err(1, "socketpair");
 	for (int i = optind, n = 0; n < nr_guests; n++) {
 		start_guest(&guests[n], net[n], argv + i + 1);
+		snprintf(folder, sizeof(folder), "%s/%d", job, n);
+		queue(&guests[n], FRAME_JOB, folder, strlen(folder) + 1);
 		while (++i < argc && argv[i])
 			;
 	}

@@ -4,10 +4,13 @@
  * down.
  *
  * It is linked statically and starts no other program: each costs 100 ms under emulation, and there are
- * some thirty guests in a run of all tests.
+ * some fifty guests in a run of all tests.  It begins in memory, without a file of the host, and waits for
+ * its job: here the lab may keep the state of the guest, from which later ones go on (tests/lab/guest.sh).
  *
- * The kernel's command line says pinverbs.job=FOLDER, a folder of the host.  "conf" in it has
- * KEY=VALUE strings, NUL-terminated:
+ * The job is a folder of the host, which lab-host names over the virtio port.  "conf" in it has KEY=VALUE
+ * strings, NUL-terminated:
+ * NOW      seconds since the epoch
+ * SEED     for the random numbers, which may be those of another guest until then
  * HOST     this guest's number, 0 or 1
  * HOSTS    how many there are
  * NET      veth, lo or eth: what rxe0 is made on
@@ -21,6 +24,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <linux/loop.h>
+#include <linux/random.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -31,8 +35,10 @@
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "frame.h"
 #include "network.h"
 
 #define REGIONS    3
@@ -109,22 +115,59 @@ static size_t slurp(const char *path, char *data, size_t size)
 	return len;
 }
 
-/* The root is the host's, read-only: puts memory over it and moves in. */
+static const char *virtio_port(void)
+{
+	static char port[512];
+	glob_t g;
+
+	if (glob("/sys/class/virtio-ports/*", 0, NULL, &g))
+		broken("no virtio port");
+	snprintf(port, sizeof(port), "/dev/%s", strrchr(g.gl_pathv[0], '/') + 1);
+	globfree(&g);
+	return port;
+}
+
+/* The port reads as empty as long as nobody holds its other end: lab-host limits the time of that. */
+static void read_all(int fd, void *data, size_t len)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = read(fd, (char *)data + done, len - done);
+
+		if (n < 0 && errno != EINTR)
+			broken("virtio port: %m");
+		if (n == 0)
+			usleep(10000);
+		if (n > 0)
+			done += n;
+	}
+}
+
+/* What the lab waits for before it keeps the state of the guest. */
+static void wait_for_job(void)
+{
+	int port = open(virtio_port(), O_RDWR | O_CLOEXEC);
+	struct frame head = { .type = FRAME_WAITING };
+
+	if (port < 0 || write(port, &head, sizeof(head)) != sizeof(head))
+		broken("virtio port: %m");
+	read_all(port, &head, sizeof(head));
+	if (head.type != FRAME_JOB || head.len >= sizeof(job))
+		broken("no job, but a frame of type %u with %u bytes", head.type, head.len);
+	read_all(port, job, head.len);
+	close(port);
+}
+
+/* The root is the host's, read-only, with memory over it. */
 static void make_root(void)
 {
-	char line[8192], *p;
-
-	try_mount("proc", "proc", "/proc", NULL);
-	slurp("/proc/cmdline", line, sizeof(line));
-	p = strstr(line, "pinverbs.job=");
-	if (!p || sscanf(p, "pinverbs.job=%2047s", job) != 1)
-		broken("no pinverbs.job= on the command line");
+	if (mount("rootfs", "/host", "9p", MS_RDONLY, P9_OPTIONS ",cache=loose"))
+		broken("cannot mount the host's files: %m");
 	try_mount("tmpfs", "memory", "/mnt", "mode=755");
 	try_mkdir("/mnt/upper");
 	try_mkdir("/mnt/work");
 	try_mkdir("/mnt/root");
 	try_mount("overlay", "root", "/mnt/root",
-		  "lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work");
+		  "lowerdir=/host,upperdir=/mnt/upper,workdir=/mnt/work");
 	if (chdir("/mnt/root") || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") ||
 	    chdir("/"))
 		broken("cannot make the overlay the root: %m");
@@ -151,6 +194,26 @@ static const char *conf(const char *key)
 	if (!value)
 		broken("the lab says nothing about %s", key);
 	return value;
+}
+
+/* A guest that goes on from a kept state has the time and the random numbers of then. */
+static void wake_up(void)
+{
+	struct {
+		struct rand_pool_info info;
+		char data[256];
+	} seed;
+	struct timespec now = { 0 };
+	int random;
+
+	if (sscanf(conf("NOW"), "%ld", &now.tv_sec) != 1 || clock_settime(CLOCK_REALTIME, &now))
+		broken("cannot set the clock to %s: %m", conf("NOW"));
+	seed.info.buf_size = snprintf(seed.data, sizeof(seed.data), "%s", conf("SEED"));
+	seed.info.entropy_count = 8 * seed.info.buf_size;
+	random = open("/dev/random", O_WRONLY | O_CLOEXEC);
+	if (random < 0 || ioctl(random, RNDADDENTROPY, &seed) || ioctl(random, RNDRESEEDCRNG))
+		broken("cannot seed the random numbers: %m");
+	close(random);
 }
 
 /*
@@ -289,15 +352,11 @@ static void export_all(void)
 /* lab-guest kills all that the command has left, and what it leaves itself is reaped here. */
 static void run_guest(void)
 {
-	char program[sizeof(job) + 16], port[512];
-	glob_t g;
+	char program[sizeof(job) + 16];
+	const char *port = virtio_port();
 	int status;
 	pid_t pid, ended;
 
-	if (glob("/sys/class/virtio-ports/*", 0, NULL, &g))
-		broken("no virtio port");
-	snprintf(port, sizeof(port), "/dev/%s", strrchr(g.gl_pathv[0], '/') + 1);
-	globfree(&g);
 	snprintf(program, sizeof(program), "%s/lab-guest", job);
 	pid = fork();
 	if (pid < 0)
@@ -402,6 +461,10 @@ static void look_for_leaks(void)
 int main(void)
 {
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	try_mount("devtmpfs", "devtmpfs", "/dev", "mode=755");
+	try_mount("proc", "proc", "/proc", NULL);
+	try_mount("sysfs", "sysfs", "/sys", NULL);
+	wait_for_job();
 	make_root();
 	read_conf();
 	try_mount("sysfs", "sysfs", "/sys", NULL);
@@ -409,6 +472,7 @@ int main(void)
 	if (*conf("CUT") && !put("/sys/module/power_cut/parameters/media", "1"))
 		broken("nothing keeps the persistent memory");
 	mount_all();
+	wake_up();
 	settle();
 	make_network();
 	export_all();
