@@ -6,6 +6,10 @@
  * They start with a lease, so they end there on a kernel without the series, which would crash.
  */
 #include <errno.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "pmem.h"
 #include "scene.h"
@@ -142,6 +146,161 @@ CHECK(o7_unbind_pmem_while_registering, "O7", STOCK_FAIL)
 		    "registering until the memory is gone: %s", errno_name((int)-ret));
 	expect_value(pins, pins_out());
 	expect_pins(s.holder, "");
+	actor_exit(s.holder);
+	pmem_bring_back(&p);
+}
+
+/* ---- commands that sleep for as long as a user likes ---- */
+
+struct range {
+	uint64_t addr, len;
+};
+
+/* Memory whose faults nobody serves. */
+static long uffd_register(void *buf, size_t size)
+{
+	const struct range *r = buf;
+	struct uffdio_register reg = { .range = { r->addr, r->len },
+				       .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	(void)size;
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg))
+		return -errno;
+	return 0;
+}
+
+static long register_range(void *buf, size_t size)
+{
+	const struct range *r = buf;
+
+	(void)size;
+	return ibv_reg_mr(v_local_pd(0), (void *)r->addr, r->len, REMOTE_RW) ? 0 : -errno;
+}
+
+/* A registration, by context 0, of the first pages of a file, or none, and of such memory. */
+static void begin_registration_that_waits(struct actor *a, long fd, uint64_t file_len)
+{
+	struct range r = { .len = PAGE };
+
+	r.addr = (uint64_t)must(a_mmap(a, 0, file_len + PAGE, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) +
+		 file_len;
+	require(0, actor_call(a, uffd_register, &r, sizeof(r)));
+	r.addr -= file_len;
+	r.len += file_len;
+	if (file_len)
+		must(a_mmap(a, r.addr, file_len, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_FIXED, (int)fd, 0));
+	actor_call_begin(a, register_range, &r, sizeof(r));
+	expect_true(actor_blocks(a), "the registration does not wait");
+}
+
+static bool answers(struct actor *a)
+{
+	struct pollfd p = { .fd = a->sock, .events = POLLIN };
+
+	return poll(&p, 1, step_deadline_ms / 2) == 1;
+}
+
+/* Who has no pins on that memory is not waited for. */
+CHECK(o7_unbind_pmem_beside_a_registration_that_waits, "O7", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct pmem p = pmem_of(check_dir());
+	struct actor *stranger = actor_start("stranger"), *admin = actor_start("admin");
+
+	must(v_open(stranger, 0));
+	begin_registration_that_waits(stranger, -1, 0);
+	pmem_unbind_begin(&p, admin);
+	expect_true(answers(admin), "the unbind waits for the stranger");
+	expect_pins(s.holder, "");
+	expect_true(actor_blocks(stranger), "the stranger's registration ends");
+	actor_kill(stranger);
+	expect(0, actor_call_end(admin, NULL, 0, step_deadline_ms));
+	actor_exit(s.holder);
+	pmem_bring_back(&p);
+}
+
+/* The holder's own registration has the first pages pinned and waits for the last. */
+static void begin_own_registration(struct scene *s, struct actor *other,
+				   struct actor *admin, const struct pmem *p)
+{
+	long fd;
+
+	scene_open_verbs(s);
+	fd = must(actor_send_fd(s->holder, (int)s->uverbs_fd, other));
+	begin_registration_that_waits(s->holder, s->fd, s->size);
+	pmem_unbind_begin(p, admin);
+	/* No other command is let in meanwhile, and none has to wait. */
+	eventually(v_raw_reg(other, fd, 0, 0, PAGE, 0) == -EIO ? 0 : -EAGAIN);
+	expect_true(actor_blocks(admin), "the unbind does not wait for the command");
+	expect_true(actor_blocks(s->holder), "the registration ends");
+}
+
+CHECK(o7_unbind_pmem_under_a_registration_that_waits, "O7,O5", STOCK_FAIL)
+{
+	struct scene s = scene_leased();
+	struct pmem p = pmem_of(check_dir());
+	struct actor *other = actor_start_exec("other"), *admin = actor_start("admin");
+	long pins = pins_out();
+
+	begin_own_registration(&s, other, admin, &p);
+	actor_kill(s.holder);
+	expect(0, actor_call_end(admin, NULL, 0, step_deadline_ms));
+	expect_value(pins, pins_out());
+	actor_exit(other);
+	pmem_bring_back(&p);
+}
+
+/* Who waits can be killed: the memory goes nevertheless, and with it who keeps it. */
+CHECK(o7_unbind_pmem_that_is_killed, "O7,O5", STOCK_FAIL)
+{
+	struct scene s = scene_leased();
+	struct pmem p = pmem_of(check_dir());
+	struct actor *other = actor_start_exec("other"), *admin = actor_start("admin");
+	long pins = pins_out();
+
+	begin_own_registration(&s, other, admin, &p);
+	actor_kill(admin);
+	eventually(actor_dead(s.holder) ? 0 : -EAGAIN);
+	expect_true(!actor_dead(other), "who has the descriptor only was killed, too");
+	expect_value(pins, pins_out());
+	actor_exit(other);
+	pmem_bring_back(&p);
+}
+
+static long delete_link(void *buf, size_t size)
+{
+	(void)buf;
+	(void)size;
+	return system("rdma link delete rxe_gone") ? -EIO : 0;
+}
+
+/* The removal of the RDMA device waits for a stranger, before it destroys anything. */
+CHECK(o7_unbind_pmem_while_the_rdma_device_goes, "O7", STOCK_FAIL)
+{
+	struct scene s = scene_mapped();
+	struct pmem p = pmem_of(check_dir());
+	struct actor *stranger = actor_start("stranger"), *admin = actor_start("admin");
+	struct actor *remover = actor_start("remover");
+
+	a_rdma_device(admin, "rxe_gone", "rxe");
+	s.uverbs_fd = must(v_open_device(s.holder, 0, "rxe_gone"));
+	must(v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
+	must(v_open_device(stranger, 0, "rxe_gone"));
+	begin_registration_that_waits(stranger, -1, 0);
+	actor_call_begin(remover, delete_link, NULL, 0);
+	eventually(v_raw_reg(s.holder, s.uverbs_fd, 0, 0, PAGE, 0) == -EIO ? 0 : -EAGAIN);
+	expect_pins(s.holder, pins_text(s.holder, s.uverbs_fd, s.path));
+	pmem_unbind_begin(&p, admin);
+	expect_true(answers(admin), "the unbind waits for the removal");
+	expect_pins(s.holder, "");
+	expect_true(actor_blocks(remover), "the removal does not wait");
+	actor_kill(stranger);
+	expect(0, actor_call_end(remover, NULL, 0, step_deadline_ms));
+	expect(0, actor_call_end(admin, NULL, 0, step_deadline_ms));
 	actor_exit(s.holder);
 	pmem_bring_back(&p);
 }

@@ -88,19 +88,33 @@ static long driver_write(void *buf, size_t size)
 	return n < 0 ? -errno : 0;
 }
 
-static long driver_do(const struct pmem *p, struct actor *a, const char *file)
+static void driver_begin(const struct pmem *p, struct actor *a, const char *file)
 {
 	struct driver_step d;
 
 	snprintf(d.file, sizeof(d.file), DRIVER "/%s", file);
 	memcpy(d.device, p->device, sizeof(d.device));
-	return actor_call(a, driver_write, &d, sizeof(d));
+	actor_call_begin(a, driver_write, &d, sizeof(d));
+}
+
+static long driver_do(const struct pmem *p, struct actor *a, const char *file)
+{
+	driver_begin(p, a, file);
+	return actor_call_end(a, NULL, 0, step_deadline_ms);
+}
+
+void pmem_unbind_begin(const struct pmem *p, struct actor *a)
+{
+	sync();
+	driver_begin(p, a, "unbind");
 }
 
 long pmem_unbind(const struct pmem *p)
 {
-	sync();
-	return driver_do(p, actor_start("admin"), "unbind");
+	struct actor *a = actor_start("admin");
+
+	pmem_unbind_begin(p, a);
+	return actor_call_end(a, NULL, 0, step_deadline_ms);
 }
 
 static void mount_again(const struct pmem *p, struct actor *a)

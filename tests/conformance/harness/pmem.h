@@ -5,6 +5,8 @@
 
 #include <limits.h>
 
+#include "actor.h"
+
 struct pmem {
 	char mount_point[PATH_MAX], node[64], device[64], type[8];
 };
@@ -14,6 +16,8 @@ struct pmem pmem_of(const char *path);
 
 /* Takes the device from its driver. */
 long pmem_unbind(const struct pmem *p);
+/* The same by an actor; actor_call_end() gives the result. */
+void pmem_unbind_begin(const struct pmem *p, struct actor *a);
 
 /* Unmounts, binds and mounts again, for whatever follows. */
 void pmem_bring_back(const struct pmem *p);
