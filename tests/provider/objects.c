@@ -155,6 +155,24 @@ static void kinds_of_flush(struct fabric *f)
 	break_pair(&p);
 }
 
+/* A PD stays as long as a parent domain has it, and no parent domain has another. */
+static void parent_domain(struct fabric *f)
+{
+	struct ibv_parent_domain_init_attr attr = {};
+	struct ibv_pd *pd, *parent;
+
+	pd = attr.pd = ibv_alloc_pd(f->context);
+	CHECK(pd != NULL);
+	parent = ibv_alloc_parent_domain(f->context, &attr);
+	CHECK(parent != NULL);
+	CHECK_INT(ibv_dealloc_pd(pd), EBUSY);
+	attr.pd = parent;
+	CHECK(!ibv_alloc_parent_domain(f->context, &attr));
+	CHECK_INT(errno, EINVAL);
+	CHECK_INT(ibv_dealloc_pd(parent), 0);
+	CHECK_INT(ibv_dealloc_pd(pd), 0);
+}
+
 /* A domain of one thread: its queues take no locks, and stay its as long as they are there. */
 static void thread_domain(struct fabric *f)
 {
@@ -280,6 +298,7 @@ static const struct test tests[] = {
 	{ "reset-forgets-datagrams", reset_forgets_datagrams },
 	{ "srq-limit-is-an-event", srq_limit_is_an_event },
 	{ "kinds-of-flush", kinds_of_flush },
+	{ "parent-domain", parent_domain },
 	{ "thread-domain", thread_domain },
 	{ "what-a-cq-lacks", what_a_cq_lacks },
 	{ "region-with-iova", region_with_iova },
