@@ -211,7 +211,8 @@ tcg_cpu()
 
 qemu_args() # HOST; sets args
 {
-	local host=$1 share=off from=$disks snapshot=on port=socket,id=port,fd=3 append i
+	local host=$1 share=off from=$disks snapshot=on append i
+	local port=socket,id=port,fd=3 netdev=stream,id=net,server=off,addr.type=fd,addr.str=4
 
 	append="console=ttyS0 loglevel=7 printk.devkmsg=on panic=-1 $all_kernel_args $kernel_args"
 	if [[ $pmem ]]; then
@@ -219,7 +220,7 @@ qemu_args() # HOST; sets args
 	fi
 	[[ -z $cut ]] || share=off
 	if [[ $keep ]]; then
-		share=on from=$keep port=file,id=port,path=$keep/port
+		share=on from=$keep port=file,id=port,path=$keep/port netdev=hubport,id=net,hubid=0
 	fi
 	[[ -z $raw ]] || snapshot=off
 	# Pin interrupts: QEMU 7.2 now and then aborts in msix_table_mmio_write() while the guest's
@@ -261,8 +262,7 @@ qemu_args() # HOST; sets args
 			-device "ivshmem-plain,memdev=medium$i,master=on")
 	done
 	if ((hosts == 2)); then
-		args+=(-netdev "stream,id=net,server=off,addr.type=fd,addr.str=4"
-			-device "virtio-net-pci,netdev=net,mac=52:54:00:00:77:0$((host + 1)),romfile=")
+		args+=(-netdev "$netdev" -device "virtio-net-pci,netdev=net,mac=52:54:00:00:77:0$((host + 1)),romfile=")
 	fi
 	if [[ $keep ]]; then
 		args+=(-monitor stdio)
@@ -309,13 +309,14 @@ boot() # CMD…
 	scratch
 	job=$REPLY
 	PINVERBS_OUT=${PINVERBS_OUT:-$log/out}
-	kept_state
 	for ((host = 0; host < hosts; host++)); do
+		kept_state "$host"
 		job_files "$host" "$@"
 		qemu_args "$host"
 		all+=(-- "${args[@]}")
 		rm -f "$(kernel_log "$host")"
-		[[ -z $state ]] || cp "$state/kernel.log" "$(kernel_log "$host")" || die "cannot write to $log: free space there"
+		[[ -z $state ]] || cp "$state"/kernel*.log "$(kernel_log "$host")" ||
+			die "cannot write to $log: free space there"
 	done
 	((limit == 0)) || options+=(-t "$limit")
 	[[ -z $terminal ]] || options+=(-T)
@@ -333,30 +334,29 @@ boot() # CMD…
 # Sets state to the folder of such a guest, or to nothing where guests boot: with KVM, which does it in no
 # time, and those with settings that few others have.  A state is of no use after this machine has booted
 # again: the guest's clock is its time-stamp counter.
-kept_state()
+kept_state() # HOST
 {
 	local key
 
 	state=
-	[[ ! ${NOKEEP-} ]] || return 0
-	[[ $accel == tcg && $hosts == 1 && $mem == 2048 && -z $icount$kernel_args$cut$raw$pmem ]] || return 0
+	[[ $accel == tcg && $mem == 2048 && -z $icount$kernel_args$cut$raw$pmem ]] || return 0
 	key=$({
 		stat -c '%n %i %s %Y' "$image" "$(command -v qemu-system-x86_64)"
 		cat /proc/sys/kernel/random/boot_id
-		echo "$tools $disks $smp $(tcg_cpu) $all_kernel_args ${emulated_clock//[0-9]/}"
+		echo "$1 $hosts $tools $disks $smp $(tcg_cpu) $all_kernel_args ${emulated_clock//[0-9]/}"
 	} | sha256sum | cut -c 1-24)
 	state=$cache/states/$key
 	if [[ ! -d $state ]]; then
 		lock "state-$key" "boots a guest"
 		# what keeps this one from booting will be seen when the guest itself boots
-		[[ -d $state ]] || keep_state || state=
+		[[ -d $state ]] || keep_state "$1" || state=
 		unlock "state-$key"
 	fi
 	[[ -z $state ]] || touch -c "$state"
 }
 
 # Boots a guest as far as that, in $state.  Persistent memory, which nothing has written to yet, is no part of it.
-keep_state()
+keep_state() # HOST
 {
 	local log=$state.$$ keep i pid deadline=$((SECONDS + 90)) ignore='migrate_set_capability x-ignore-shared on'
 	local -a args
@@ -371,7 +371,7 @@ keep_state()
 		cp --sparse=always "$disks/pmem$i" "$keep/pmem$i" || die "no disk space in $keep: free 100 MiB there"
 	done
 	mkfifo "$keep/commands"
-	qemu_args 0
+	qemu_args "$1"
 	progress "booting a guest, from which others go on"
 	setsid setpriv --pdeathsig TERM "${args[@]}" <>"$keep/commands" >"$log/output" 2>&1 &
 	pid=$!
@@ -391,7 +391,7 @@ keep_state()
 	clear_progress
 	printf '%s\n' "$ignore" "migrate_incoming \"exec:cat '$state/guest'\"" >"$log/commands.in" &&
 		ln -s /dev/null "$log/commands.out" &&
-		grep -qs 'Migration status: completed' "$log/output" && mv -T "$log" "$state" && prune "$cache/states" 8
+		grep -qs 'Migration status: completed' "$log/output" && mv -T "$log" "$state" && prune "$cache/states" 16
 }
 
 lab_failure() # TEXT
