@@ -680,7 +680,7 @@ prepare_tasks()
 {
 	local f
 
-	for f in stock test power-cut; do
+	for f in demo-stock stock demo test power-cut; do
 		[[ ${images[$f]-} ]] || continue
 		kernel "$f"
 		images[$f]=$image
