@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 
 #include "pmem.h"
@@ -271,13 +270,6 @@ CHECK(o7_unbind_pmem_that_is_killed, "O7,O5", STOCK_FAIL)
 	pmem_bring_back(&p);
 }
 
-static long delete_link(void *buf, size_t size)
-{
-	(void)buf;
-	(void)size;
-	return system("rdma link delete rxe_gone") ? -EIO : 0;
-}
-
 /* The removal of the RDMA device waits for a stranger, before it destroys anything. */
 CHECK(o7_unbind_pmem_while_the_rdma_device_goes, "O7", STOCK_FAIL)
 {
@@ -291,7 +283,7 @@ CHECK(o7_unbind_pmem_while_the_rdma_device_goes, "O7", STOCK_FAIL)
 	must(v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
 	must(v_open_device(stranger, 0, "rxe_gone"));
 	begin_registration_that_waits(stranger, -1, 0);
-	actor_call_begin(remover, delete_link, NULL, 0);
+	a_rdma_link_delete_begin(remover, "rxe_gone");
 	eventually(v_raw_reg(s.holder, s.uverbs_fd, 0, 0, PAGE, 0) == -EIO ? 0 : -EAGAIN);
 	expect_pins(s.holder, pins_text(s.holder, s.uverbs_fd, s.path));
 	pmem_unbind_begin(&p, admin);

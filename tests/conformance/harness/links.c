@@ -98,6 +98,14 @@ long a_rdma_link_delete(struct actor *admin, const char *name)
 	return actor_call(admin, change_link, &l, sizeof(l));
 }
 
+void a_rdma_link_delete_begin(struct actor *admin, const char *name)
+{
+	struct link_step l = { .add = false };
+
+	snprintf(l.name, sizeof(l.name), "%s", name);
+	actor_call_begin(admin, change_link, &l, sizeof(l));
+}
+
 /*
  * What a run that was killed, or a test that failed, has left behind: a device of that name, or another
  * siw, of which a network device has one at most.

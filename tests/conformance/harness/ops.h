@@ -165,6 +165,8 @@ void a_run_begin(struct actor *a,
 long a_rdma_link_add(struct actor *admin, const char *name, const char *type,
 		     const char *netdev);
 long a_rdma_link_delete(struct actor *admin, const char *name);
+void a_rdma_link_delete_begin(struct actor *admin,
+			      const char *name); /* ends with actor_call_end() */
 
 /*
  * A fresh RDMA device on the loopback interface, so that rxe0 stays as it is for other checks; the
