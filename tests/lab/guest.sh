@@ -32,11 +32,11 @@ initramfs() # LAB-INIT
 	local name
 
 	for name in dev proc sys host mnt; do
-		archive_member "$name" 040755
+		archive_member "$name" 040755 || return
 	done
-	archive_member dev/console 020600 5 1
-	archive_member init 0100755 0 0 "$1"
-	archive_member 'TRAILER!!!' 0
+	archive_member dev/console 020600 5 1 &&
+		archive_member init 0100755 0 0 "$1" &&
+		archive_member 'TRAILER!!!' 0
 }
 
 archive_member() # NAME MODE [MAJOR MINOR [FILE]]
@@ -46,12 +46,12 @@ archive_member() # NAME MODE [MAJOR MINOR [FILE]]
 	[[ -z ${5-} ]] || size=$(stat -c %s "$5")
 	archived=$((${archived-0} + 1))
 	# inode, mode, owner, group, links, time, size, device of the archive, device, length of the name
-	printf '070701'
-	printf '%08X' "$archived" "$2" 0 0 1 0 "$size" 0 0 "${3-0}" "${4-0}" $((${#1} + 1)) 0
-	printf '%s\0' "$1"
-	pad $((110 + ${#1} + 1))
-	[[ -z ${5-} ]] || cat "$5"
-	pad "$size"
+	printf '070701' &&
+		printf '%08X' "$archived" "$2" 0 0 1 0 "$size" 0 0 "${3-0}" "${4-0}" $((${#1} + 1)) 0 &&
+		printf '%s\0' "$1" &&
+		pad $((110 + ${#1} + 1)) &&
+		{ [[ -z ${5-} ]] || cat "$5"; } &&
+		pad "$size"
 }
 
 pad() { head -c $((-$1 & 3)) /dev/zero; } # LENGTH; to a multiple of four

@@ -2,8 +2,9 @@
 /*
  * lab-host [-b BOOT-SECONDS] [-t SECONDS] [-T] [-l LOG] JOB RESULT -- QEMU ARG… [-- QEMU ARG…]
  *
- * Starts one QEMU for each "--", gives the guests the folders JOB/0 and JOB/1, passes stdin to the first guest and the output of all to
- * stdout and stderr, QEMU's own messages to LOG, and writes one line for each guest to the file RESULT:
+ * Starts one QEMU for each "--", gives the guests the folders JOB/0 and JOB/1, passes stdin to the
+ * first guest and the output of all to stdout and stderr, QEMU's own messages to LOG, and writes
+ * one line for each guest to the file RESULT:
  *
  *	exit N		the command's exit status, 128 + N for a signal
  *	dead		the guest ended without a status
