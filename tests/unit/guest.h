@@ -24,6 +24,9 @@ struct guest_test {
 /* Ended by a NULL name. */
 extern const struct guest_test guest_kind_tests[], guest_bad_tests[];
 
+/* The same twice, unless a descriptor has been opened or closed in between. */
+unsigned count_descriptors(void);
+
 /* What truncating gives: to another process, or to this one. */
 int truncate_errno(bool by_other);
 enum pinv_lease_kind kind_held(void);

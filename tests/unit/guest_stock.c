@@ -4,7 +4,6 @@
  * Not a host test: run it with ./pinverbs run --kernel stock. What needs the series fails as the
  * manual says, with its exact errno and message; what does not works; nothing stays of either.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,18 +25,6 @@ static void note(void *arg, const char *message)
 {
 	(void)arg;
 	snprintf(said, sizeof(said), "%s", message);
-}
-
-static unsigned count_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 /* Pages pinned by, and leases of, this process; of a stock kernel's layout leases there is no sign. */
