@@ -3,14 +3,20 @@
 #
 # Guests: the three small programs, the disks, QEMU, and what became of the command.
 
-# The programs that set the guest up, carry a command into it and its output and status out; built once.
+# The programs that set the guest up, carry a command into it and its output and status out, and the files
+# that guests get a copy of; made once.
 tools() # sets tools
 {
 	local key new log
+	local -a hot
 
-	key=$(cat "$lab"/*.[ch] | sha256sum | cut -c 1-24)
+	hot_files
+	key=$({ cat "$lab"/*.[ch] && stat -c '%f %u %g %Y %s %N' "${hot[@]}"; } | sha256sum | cut -c 1-24)
 	tools=$cache/tools/$key
-	[[ ! -d $tools ]] || return 0
+	if [[ -d $tools ]]; then
+		touch -c "$tools"
+		return
+	fi
 	new=$cache/tools/.$key.$$
 	log=$cache/tools/build.log
 	temporary+=("$new")
@@ -24,34 +30,73 @@ tools() # sets tools
 	initramfs "$new/lab-init" >"$new/initramfs" || die "cannot write to $cache/tools: free space there"
 	# another one may have been faster
 	mv -T "$new" "$tools" 2>/dev/null || [[ -d $tools ]] || die "cannot write to $cache/tools"
+	prune "$cache/tools" 16
 }
 
-# An archive in cpio's "newc" form, which the kernel unpacks into memory.
+# The files of the list, what those that are links point to, and the folders that they are in.
+hot_files() # sets hot
+{
+	local file dir
+	local -a found
+	local -A all=()
+
+	mapfile -t found < <(shopt -s nullglob && sed '/^#/d' "$lab/hot-files" | while read -r file; do
+		# shellcheck disable=SC2086
+		printf '%s\n' $file
+	done)
+	mapfile -t -O ${#found[@]} found < <(realpath -e -- "${found[@]}" 2>/dev/null)
+	for file in "${found[@]}"; do
+		[[ -L $file || (-f $file && -r $file) ]] || continue
+		all[$file]=1
+		for ((dir = ${#file}; dir > 0; dir--)); do
+			[[ ${file:dir:1} != / ]] || all[${file:0:dir}]=1
+		done
+	done
+	# folders before what is in them
+	mapfile -t hot < <(printf '%s\n' "${!all[@]}" | LC_ALL=C sort)
+}
+
+# An archive in cpio's "newc" form, which the kernel unpacks into memory: process 1, and the hot files in a folder
+# of their own.
 initramfs() # LAB-INIT
 {
-	local name
+	local name mode uid gid mtime size file
 
-	for name in dev proc sys host mnt; do
-		archive_member "$name" 040755 || return
+	for name in dev proc sys host mnt hot; do
+		archive_member "$name" 0x41ed 0 0 0 0 || return
 	done
-	archive_member dev/console 020600 5 1 &&
-		archive_member init 0100755 0 0 "$1" &&
-		archive_member 'TRAILER!!!' 0
+	archive_member dev/console 0x2180 0 0 0 0 5 1 &&
+		archive_member init 0x81ed 0 0 0 "$(stat -c %s "$1")" && archive_data "$1" || return
+	while read -r mode uid gid mtime size file; do
+		case $mode in
+		a*)
+			name=$(readlink "$file") &&
+				archive_member "hot$file" "0x$mode" "$uid" "$gid" "$mtime" "${#name}" &&
+				printf '%s' "$name" && pad "${#name}"
+			;;
+		4*) archive_member "hot$file" "0x$mode" "$uid" "$gid" "$mtime" 0 ;;
+		*)
+			archive_member "hot$file" "0x$mode" "$uid" "$gid" "$mtime" "$size" &&
+				archive_data "$file"
+			;;
+		esac || return
+	done < <(stat -c '%f %u %g %Y %s %n' "${hot[@]}")
+	archive_member 'TRAILER!!!' 0 0 0 0 0
 }
 
-archive_member() # NAME MODE [MAJOR MINOR [FILE]]
+archive_member() # NAME MODE UID GID MTIME SIZE [MAJOR MINOR]
 {
-	local size=0
-
-	[[ -z ${5-} ]] || size=$(stat -c %s "$5")
 	archived=$((${archived-0} + 1))
 	# inode, mode, owner, group, links, time, size, device of the archive, device, length of the name
 	printf '070701' &&
-		printf '%08X' "$archived" "$2" 0 0 1 0 "$size" 0 0 "${3-0}" "${4-0}" $((${#1} + 1)) 0 &&
+		printf '%08X' "$archived" "$2" "$3" "$4" 1 "$5" "$6" 0 0 "${7-0}" "${8-0}" $((${#1} + 1)) 0 &&
 		printf '%s\0' "$1" &&
-		pad $((110 + ${#1} + 1)) &&
-		{ [[ -z ${5-} ]] || cat "$5"; } &&
-		pad "$size"
+		pad $((110 + ${#1} + 1))
+}
+
+archive_data() # FILE
+{
+	cat "$1" && pad "$(stat -c %s "$1")"
 }
 
 pad() { head -c $((-$1 & 3)) /dev/zero; } # LENGTH; to a multiple of four

@@ -157,7 +157,10 @@ static void wait_for_job(void)
 	close(port);
 }
 
-/* The root is the host's, read-only, with memory over it. */
+/*
+ * The root is the host's, read-only, with memory over it. Between them lie copies of what most commands
+ * open.
+ */
 static void make_root(void)
 {
 	if (mount("rootfs", "/host", "9p", MS_RDONLY, P9_OPTIONS ",cache=loose"))
@@ -167,7 +170,7 @@ static void make_root(void)
 	try_mkdir("/mnt/work");
 	try_mkdir("/mnt/root");
 	try_mount("overlay", "root", "/mnt/root",
-		  "lowerdir=/host,upperdir=/mnt/upper,workdir=/mnt/work");
+		  "lowerdir=/hot:/host,upperdir=/mnt/upper,workdir=/mnt/work");
 	if (chdir("/mnt/root") || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") ||
 	    chdir("/"))
 		broken("cannot make the overlay the root: %m");
