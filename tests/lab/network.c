@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "netlink.h"
 #include "network.h"
@@ -123,6 +124,12 @@ static bool add_rxe(const char *device)
 	return errno == 0;
 }
 
+/* The kernels of the demo do without. */
+static bool has_ipv6(void)
+{
+	return access("/proc/net/if_inet6", F_OK) == 0;
+}
+
 const char *network_make(const char *net, int host, int hosts)
 {
 	const char *name = net;
@@ -141,11 +148,11 @@ const char *network_make(const char *net, int host, int hosts)
 	step = name;
 	device = if_nametoindex(name);
 	if (!device || !add_address(AF_INET, device, host + 1) ||
-	    !add_address(AF_INET6, device, host + 1))
+	    (has_ipv6() && !add_address(AF_INET6, device, host + 1)))
 		return step;
 	/* a busy host answers address resolution too late for RDMA-CM's time limits */
 	if (hosts == 2 && (!add_neighbour(AF_INET, device, peer) ||
-			   !add_neighbour(AF_INET6, device, peer)))
+			   (has_ipv6() && !add_neighbour(AF_INET6, device, peer))))
 		return step;
 	return add_rxe(name) ? NULL : step;
 }

@@ -680,8 +680,9 @@ prepare_tasks()
 {
 	local f
 
-	for f in demo-stock stock demo test power-cut; do
-		[[ ${images[$f]-} ]] || continue
+	# in this order, for some start from the objects of one before
+	for f in demo-stock stock demo test power-cut "${!images[@]}"; do
+		[[ ${images[$f]-} == wanted ]] || continue
 		kernel "$f"
 		images[$f]=$image
 	done
