@@ -442,6 +442,34 @@ CHECK(l3_punch_hole_through_overlayfs, "L3,T1", STOCK_FAIL)
 	overlay_waits(&op_punch_hole);
 }
 
+static long copy_up_run(struct actor *a, const char *path, const char *other)
+{
+	long fd = a_open(a, path, O_WRONLY);
+
+	(void)other;
+	return fd < 0 ? fd : a_close(a, fd);
+}
+
+/* Recalled, and waited for before the overlay is locked. */
+CHECK(l3_copy_up_by_overlayfs, "L3,T1", STOCK_FAIL)
+{
+	struct actor *c = actor_start("C");
+	const char *above = overlay(c, "lower/f", "");
+	struct scene s = { .holder = actor_start("holder"), .path = in_dir("lower/f") };
+	const struct layout_op copy_up = { "copy-up", copy_up_run, NULL };
+	struct actor *b = actor_fork(c, "breaker");
+	int end;
+
+	must(a_block_signal(s.holder, SIGIO));
+	s.fd = must(a_open(s.holder, s.path, O_RDWR));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	end = op_begin(&copy_up, b, above, NULL);
+	expect_recalled(&s);
+	expect(0, a_chmod(c, in_dir("merged"), 0700));
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, op_end(end));
+}
+
 /*
  * After the chmod the upper file has the attributes and its lease, the lower one still the data: the
  * wait is for the lease that was found, asleep, and a signal ends it.

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "layout.h"
 
@@ -61,6 +62,36 @@ CHECK(t1_through_overlayfs, "T1", STOCK_FAIL)
 CHECK(t5_through_overlayfs_without_lease, "T5", STOCK_PASS)
 {
 	overlay_step(false);
+}
+
+/*
+ * To copy the lower file up would part those who come through the overlay from the holder, and share its
+ * blocks where the file system can. Only metadata may go.
+ */
+CHECK(t1_overlayfs_copy_up, "T1,T2,T6", STOCK_FAIL)
+{
+	struct actor *a = actor_start("above"), *holder = actor_start("holder");
+	const char *above = overlay(a, "lower/f", ",metacopy=on"), *path = in_dir("lower/f");
+	struct file_state before;
+	long fd;
+
+	scene_pinned_by(holder, path, SCENE_SIZE);
+	file_state(path, &before);
+	expect(ETXTBSY, a_open(a, above, O_RDWR));
+	expect(ETXTBSY, a_open(a, above, O_WRONLY | O_TRUNC));
+	expect(ETXTBSY, a_truncate(a, above, PAGE));
+	expect_true(access(in_dir("upper/f"), F_OK), "something has been copied");
+	must(a_close(a, must(a_open(a, above, O_RDONLY))));
+	expect(0, a_chmod(a, above, 0640));
+	expect(ETXTBSY, a_open(a, above, O_RDWR));
+	expect_unchanged(path, &before, "overlayfs");
+
+	actor_kill(holder);
+	fd = must(a_open(a, path, O_RDWR));
+	eventually(a_setlease(a, fd, F_LAYOUT | F_EXCLUSIVE));
+	expect(EDEADLK, a_open(a, above, O_RDWR));
+	must(a_setlease(a, fd, F_LAYOUT | F_UNLCK));
+	must(a_open(a, above, O_RDWR));
 }
 
 /* In the actor: a loop device over the file, all of it discarded; the discard's result. */
