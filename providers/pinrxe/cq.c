@@ -226,23 +226,51 @@ int pinrxe_cq_look(struct pinrxe_cq *cq)
 	return 0;
 }
 
+static inline void give_back(struct pinrxe_cq *cq, uint32_t consumer)
+{
+	pinrxe_cq_set_own(cq, consumer);
+	pinrxe_store_index(&cq->ring.buf->consumer_index, consumer);
+	pinrxe_unlock(&cq->lock);
+}
+
+/*
+ * Goes on where take() has copied an error as its entry @i: before the application can act on it,
+ * what it posts to that QP must be known to be flushed.
+ */
+static __attribute__((noinline)) int
+take_failed(struct pinrxe_cq *cq, int n, struct ibv_wc *last, int i, uint32_t consumer)
+{
+	struct pinrxe_ring *ring = &cq->ring;
+	uint32_t producer = pinrxe_load_index(&ring->buf->producer_index) & ring->mask;
+	struct ibv_wc *wc = last - i;
+
+	for (i++; i < n && consumer != producer; i++) {
+		memcpy(&wc[i], pinrxe_slot(ring, consumer), sizeof(*wc));
+		consumer = pinrxe_next(ring, consumer);
+	}
+	give_back(cq, consumer);
+	for (n = 0; n < i; n++)
+		if (wc[n].status != IBV_WC_SUCCESS)
+			pinrxe_qp_failed(cq->vcq.cq.context, wc[n].qp_num);
+	return i;
+}
+
 static inline int take(struct pinrxe_cq *cq, int n, struct ibv_wc *wc)
 {
 	struct pinrxe_ring *ring = &cq->ring;
-	struct rxe_queue_buf *buf = ring->buf;
 	uint32_t consumer = ring->own;
 	uint32_t mask = ring->mask;
 	uint32_t producer;
 	int i;
 
-	producer = pinrxe_load_index(&buf->producer_index) & mask;
-	for (i = 0; i < n && consumer != producer; i++) {
-		memcpy(&wc[i], pinrxe_slot(ring, consumer), sizeof(*wc));
+	producer = pinrxe_load_index(&ring->buf->producer_index) & mask;
+	for (i = 0; i < n && consumer != producer; i++, wc++) {
+		memcpy(wc, pinrxe_slot(ring, consumer), sizeof(*wc));
 		consumer = (consumer + 1) & mask;
+		if (unlikely(wc->status != IBV_WC_SUCCESS))
+			return take_failed(cq, n, wc, i, consumer);
 	}
-	pinrxe_cq_set_own(cq, consumer);
-	pinrxe_store_index(&buf->consumer_index, consumer);
-	pinrxe_unlock(&cq->lock);
+	give_back(cq, consumer);
 	return i;
 }
 

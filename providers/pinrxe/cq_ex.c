@@ -6,13 +6,26 @@
 
 #include "cq.h"
 
-static inline void load_entry(struct pinrxe_cq *cq, uint32_t index)
+/*
+ * The CQ's lock stays held meanwhile; who waits for it waits for the application as well. As the
+ * kernel has the QP in error, that is once.
+ */
+static __attribute__((noinline)) int entry_failed(struct pinrxe_cq *cq)
+{
+	pinrxe_qp_failed(cq->vcq.cq.context, cq->current->qp_num);
+	return 0;
+}
+
+static inline int load_entry(struct pinrxe_cq *cq, uint32_t index)
 {
 	const struct ib_uverbs_wc *wc = pinrxe_slot(&cq->ring, index);
 
 	cq->current = wc;
 	cq->vcq.cq_ex.wr_id = wc->wr_id;
 	cq->vcq.cq_ex.status = wc->status;
+	if (unlikely(cq->vcq.cq_ex.status != IBV_WC_SUCCESS))
+		return entry_failed(cq);
+	return 0;
 }
 
 static int start_poll(struct ibv_cq_ex *base, struct ibv_poll_cq_attr *attr)
@@ -32,8 +45,7 @@ static int start_poll(struct ibv_cq_ex *base, struct ibv_poll_cq_attr *attr)
 		return ENOENT;
 	}
 	ring->other = producer;
-	load_entry(cq, ring->own);
-	return 0;
+	return load_entry(cq, ring->own);
 }
 
 /* The lock is held. The kernel gets the entries back all at once, in end_poll(). */
@@ -50,8 +62,7 @@ static int next_poll(struct ibv_cq_ex *base)
 			return ENOENT;
 	}
 	pinrxe_cq_set_own(cq, next);
-	load_entry(cq, next);
-	return 0;
+	return load_entry(cq, next);
 }
 
 static void end_poll(struct ibv_cq_ex *base)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The lock of a ring's user-space end: held for some tens of instructions and never over a
- * system call, except by a resize. Where the application has promised one thread (thread
- * domain, single-threaded CQ) it does nothing.
+ * system call, except by a resize, and by extended polling that finds an error. Where the
+ * application has promised one thread (thread domain, single-threaded CQ) it does nothing.
  *
  * A waiter gives its CPU away after a few tries: the holder may have been preempted, and on
  * a machine with fewer CPUs than threads only the scheduler can let it go on.

@@ -134,6 +134,7 @@ static void free_context(struct ibv_context *base)
 {
 	struct pinrxe_context *context = to_context(base);
 
+	pthread_mutex_destroy(&context->qps_lock);
 	verbs_uninit_context(&context->vctx);
 	free(context);
 }
@@ -228,6 +229,7 @@ static struct verbs_context *alloc_context(struct ibv_device *device, int cmd_fd
 		free(context);
 		return NULL;
 	}
+	pthread_mutex_init(&context->qps_lock, NULL);
 	verbs_set_ops(&context->vctx, &context_ops);
 	context->coalesce = doorbells_wanted(&context->vctx.context);
 	pinrxe_info(&context->vctx.context, "driven by pinrxe\n");

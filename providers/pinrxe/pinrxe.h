@@ -2,6 +2,7 @@
 #ifndef PINRXE_H
 #define PINRXE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,9 +22,15 @@ struct pinrxe_device {
 /* More than a ring holds: every request gets its doorbell. */
 #define PINRXE_ALL_DOORBELLS UINT32_MAX
 
+enum {
+	PINRXE_QP_BUCKETS = 64
+};
+
 struct pinrxe_context {
 	struct verbs_context vctx;
 	uint32_t coalesce; /* for its QPs, see below */
+	pthread_mutex_t qps_lock;
+	struct pinrxe_qp *qps[PINRXE_QP_BUCKETS]; /* by number */
 };
 
 struct pinrxe_td {
@@ -70,6 +77,14 @@ struct pinrxe_doorbell {
 	struct ib_uverbs_post_send cmd;
 };
 
+/* What a receive that is posted to a QP has to expect, see qp_error.c. */
+enum pinrxe_rq_state {
+	PINRXE_RQ_READY,
+	PINRXE_RQ_NONE, /* the QP receives from an SRQ */
+	PINRXE_RQ_RESET,
+	PINRXE_RQ_ERROR,
+};
+
 struct pinrxe_qp {
 	struct verbs_qp vqp;
 	uint64_t
@@ -91,6 +106,9 @@ struct pinrxe_qp {
 	struct pinrxe_doorbell doorbell;
 	struct ib_uverbs_post_send_resp doorbell_resp;
 	struct pinrxe_rq rq;
+	_Atomic enum pinrxe_rq_state rq_state;
+	pthread_mutex_t state_lock; /* for changes of rq_state, see qp_error.c */
+	struct pinrxe_qp *next;     /* in the bucket of its context */
 };
 
 #define PINRXE_CAST(type, member, from)                                           \
@@ -193,8 +211,20 @@ struct ibv_qp *pinrxe_create_qp_ex(struct ibv_context *context,
 int pinrxe_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask);
 int pinrxe_query_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask,
 		    struct ibv_qp_init_attr *init);
+int pinrxe_ask_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask,
+		  struct ibv_qp_init_attr *init);
 int pinrxe_destroy_qp(struct ibv_qp *qp);
 int pinrxe_ring_doorbell(struct pinrxe_qp *qp);
+
+/* qp_error.c */
+void pinrxe_qp_enter(struct pinrxe_qp *qp);
+void pinrxe_qp_leave(struct pinrxe_qp *qp);
+void pinrxe_qp_look(struct pinrxe_qp *qp);
+void pinrxe_qp_failed(struct ibv_context *context, uint32_t qp_num);
+void pinrxe_qp_flush(struct pinrxe_qp *qp);
+enum pinrxe_rq_state pinrxe_qp_change(struct pinrxe_qp *qp, enum ibv_qp_state to);
+void pinrxe_qp_changed(struct pinrxe_qp *qp, enum pinrxe_rq_state from,
+		       enum ibv_qp_state to, bool done);
 
 /* send.c */
 int pinrxe_post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad);

@@ -85,7 +85,10 @@ static struct pinrxe_qp *new_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr
 	qp->max_inline = attr->cap.max_inline_data;
 	qp->rq.max_sge = attr->cap.max_recv_sge;
 	pinrxe_lock_init(&qp->sq_lock, pinrxe_single_threaded(pd));
-	pinrxe_lock_init(&qp->rq.lock, pinrxe_single_threaded(pd));
+	/* who polls the CQ of a QP in error takes it too: it may be another thread */
+	pinrxe_lock_init(&qp->rq.lock, false);
+	qp->rq_state = attr->srq ? PINRXE_RQ_NONE : PINRXE_RQ_RESET;
+	pthread_mutex_init(&qp->state_lock, NULL);
 	qp->coalesce = PINRXE_ALL_DOORBELLS;
 	make_doorbell(qp);
 	err = map_rings(qp, &resp, !attr->srq);
@@ -93,8 +96,10 @@ static struct pinrxe_qp *new_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr
 		pinrxe_err(pd->context, "cannot map the rings of a QP: %s\n",
 			   strerror(err));
 		ibv_cmd_destroy_qp(&qp->vqp.qp);
+		pthread_mutex_destroy(&qp->state_lock);
 		goto free_qp;
 	}
+	pinrxe_qp_enter(qp);
 	return qp;
 
 free_qp:
@@ -203,16 +208,29 @@ static int reset_again(struct ibv_qp *base)
 	return ibv_cmd_modify_qp(base, &attr, IBV_QP_STATE, &cmd, sizeof(cmd));
 }
 
-int pinrxe_modify_qp(struct ibv_qp *base, struct ibv_qp_attr *attr, int mask)
+static int change_state(struct pinrxe_qp *qp, struct ibv_qp_attr *attr, int mask)
 {
-	bool again = mask & IBV_QP_STATE && attr->qp_state == IBV_QPS_RESET &&
-		     requests_left(to_qp(base));
-	enum ibv_qp_state old = base->state;
+	bool again = attr->qp_state == IBV_QPS_RESET && requests_left(qp);
+	enum pinrxe_rq_state from = pinrxe_qp_change(qp, attr->qp_state);
 	struct ibv_modify_qp cmd;
-	int err = ibv_cmd_modify_qp(base, attr, mask, &cmd, sizeof(cmd));
+	int err = ibv_cmd_modify_qp(&qp->vqp.qp, attr, mask, &cmd, sizeof(cmd));
 
 	if (!err && again)
-		err = reset_again(base);
+		err = reset_again(&qp->vqp.qp);
+	pinrxe_qp_changed(qp, from, attr->qp_state, !err);
+	return err;
+}
+
+int pinrxe_modify_qp(struct ibv_qp *base, struct ibv_qp_attr *attr, int mask)
+{
+	enum ibv_qp_state old = base->state;
+	struct ibv_modify_qp cmd;
+	int err;
+
+	if (mask & IBV_QP_STATE)
+		err = change_state(to_qp(base), attr, mask);
+	else
+		err = ibv_cmd_modify_qp(base, attr, mask, &cmd, sizeof(cmd));
 	if (err)
 		return err;
 	if (mask & IBV_QP_STATE)
@@ -226,23 +244,41 @@ int pinrxe_modify_qp(struct ibv_qp *base, struct ibv_qp_attr *attr, int mask)
 	return 0;
 }
 
-int pinrxe_query_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask,
-		    struct ibv_qp_init_attr *init)
+int pinrxe_ask_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask,
+		  struct ibv_qp_init_attr *init)
 {
 	struct ibv_query_qp cmd;
 
 	return ibv_cmd_query_qp(qp, attr, mask, init, &cmd, sizeof(cmd));
 }
 
+int pinrxe_query_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask,
+		    struct ibv_qp_init_attr *init)
+{
+	int err = pinrxe_ask_qp(qp, attr, mask, init);
+
+	/* from now on the application knows */
+	if (!err && mask & IBV_QP_STATE && attr->qp_state == IBV_QPS_ERR)
+		pinrxe_qp_look(to_qp(qp));
+	return err;
+}
+
 int pinrxe_destroy_qp(struct ibv_qp *base)
 {
 	struct pinrxe_qp *qp = to_qp(base);
-	int err = ibv_cmd_destroy_qp(base);
+	int err;
 
-	if (err)
+	pinrxe_qp_leave(qp);
+	err = ibv_cmd_destroy_qp(base);
+	if (err) {
+		pinrxe_qp_enter(qp);
+		/* it may have failed meanwhile */
+		pinrxe_qp_look(qp);
 		return err;
+	}
 	pinrxe_ring_unmap(&qp->sq);
 	pinrxe_ring_unmap(&qp->rq.ring);
+	pthread_mutex_destroy(&qp->state_lock);
 	free(qp);
 	return 0;
 }

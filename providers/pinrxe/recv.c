@@ -67,48 +67,38 @@ static inline int post_locked(struct pinrxe_rq *rq, struct ibv_recv_wr *wr,
 	return err;
 }
 
-static __attribute__((noinline)) int
-post_after_wait(struct pinrxe_rq *rq, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
-{
-	pinrxe_lock_wait(&rq->lock);
-	return post_locked(rq, wr, bad);
-}
-
-static inline int post(struct pinrxe_rq *rq, struct ibv_recv_wr *wr,
-		       struct ibv_recv_wr **bad)
-{
-	if (unlikely(!pinrxe_trylock(&rq->lock)))
-		return post_after_wait(rq, wr, bad);
-	return post_locked(rq, wr, bad);
-}
-
-/*
- * Requests given to a QP in error come back flushed. There is no doorbell for receives; to
- * be told of the error state again makes the kernel look.
- */
-static void flush(struct ibv_qp *base)
-{
-	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_ERR };
-	struct ibv_modify_qp cmd;
-
-	ibv_cmd_modify_qp(base, &attr, IBV_QP_STATE, &cmd, sizeof(cmd));
-}
-
-/* The QP receives from an SRQ and has no ring, or is not in a state to take requests. */
+/* The lock is held. The QP receives from an SRQ, or is not in a state to take requests. */
 static __attribute__((noinline)) int
 post_unusual(struct pinrxe_qp *qp, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
 {
-	struct ibv_qp *base = &qp->vqp.qp;
 	int err;
 
-	if (!qp->rq.ring.buf || base->state == IBV_QPS_RESET) {
+	if (qp->rq_state != PINRXE_RQ_ERROR) {
+		pinrxe_unlock(&qp->rq.lock);
 		*bad = wr;
 		return EINVAL;
 	}
-	err = post(&qp->rq, wr, bad);
-	if (base->state == IBV_QPS_ERR)
-		flush(base);
+	err = post_locked(&qp->rq, wr, bad);
+	pinrxe_qp_flush(qp);
 	return err;
+}
+
+static inline int post_to_qp(struct pinrxe_qp *qp, struct ibv_recv_wr *wr,
+			     struct ibv_recv_wr **bad)
+{
+	/* under the lock, see qp_error.c */
+	if (unlikely(atomic_load_explicit(&qp->rq_state, memory_order_relaxed) !=
+		     PINRXE_RQ_READY))
+		return post_unusual(qp, wr, bad);
+	return post_locked(&qp->rq, wr, bad);
+}
+
+static __attribute__((noinline)) int post_to_qp_after_wait(struct pinrxe_qp *qp,
+							   struct ibv_recv_wr *wr,
+							   struct ibv_recv_wr **bad)
+{
+	pinrxe_lock_wait(&qp->rq.lock);
+	return post_to_qp(qp, wr, bad);
 }
 
 int pinrxe_post_recv(struct ibv_qp *base, struct ibv_recv_wr *wr,
@@ -116,14 +106,24 @@ int pinrxe_post_recv(struct ibv_qp *base, struct ibv_recv_wr *wr,
 {
 	struct pinrxe_qp *qp = to_qp(base);
 
-	if (unlikely(!qp->rq.ring.buf || base->state == IBV_QPS_RESET ||
-		     base->state == IBV_QPS_ERR))
-		return post_unusual(qp, wr, bad);
-	return post(&qp->rq, wr, bad);
+	if (unlikely(!pinrxe_trylock(&qp->rq.lock)))
+		return post_to_qp_after_wait(qp, wr, bad);
+	return post_to_qp(qp, wr, bad);
+}
+
+static __attribute__((noinline)) int
+post_after_wait(struct pinrxe_rq *rq, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad)
+{
+	pinrxe_lock_wait(&rq->lock);
+	return post_locked(rq, wr, bad);
 }
 
 int pinrxe_post_srq_recv(struct ibv_srq *srq, struct ibv_recv_wr *wr,
 			 struct ibv_recv_wr **bad)
 {
-	return post(&to_srq(srq)->rq, wr, bad);
+	struct pinrxe_rq *rq = &to_srq(srq)->rq;
+
+	if (unlikely(!pinrxe_trylock(&rq->lock)))
+		return post_after_wait(rq, wr, bad);
+	return post_locked(rq, wr, bad);
 }

@@ -34,7 +34,7 @@ enum {
 			     #condition);                                      \
 	} while (0)
 
-static struct verbs_context context;
+static struct pinrxe_context context = { .qps_lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* A ring that the provider could have mapped: as large as fits SIZE. */
 static void make_ring(struct pinrxe_ring *ring, uint32_t shift)
@@ -70,7 +70,7 @@ static void make_qp(struct pinrxe_qp *qp, enum ibv_qp_type type)
 				  .ud = type == IBV_QPT_UD };
 	qp->simple = qp->ud ? 0 : PINRXE_SIMPLE_OPCODES;
 	qp->rq.max_sge = 3;
-	qp->vqp.qp.context = &context.context;
+	qp->vqp.qp.context = &context.vctx.context;
 	qp->vqp.qp.state = IBV_QPS_RTS;
 	make_ring(&qp->sq, 8);
 	make_ring(&qp->rq.ring, 7);
@@ -149,7 +149,7 @@ static void hostile_completions(void)
 	struct ibv_wc wc[70];
 
 	make_ring(&cq.ring, 6);
-	cq.vcq.cq.context = &context.context;
+	cq.vcq.cq.context = &context.vctx.context;
 	pinrxe_fill_cq_ex(&cq, IBV_WC_STANDARD_FLAGS);
 	for (int i = 0; i < 50000; i++) {
 		struct ibv_poll_cq_attr attr = {};
@@ -186,17 +186,17 @@ static int open_removed(void)
 /* Empty polls find out, and go on saying so; completions from before the removal come first. */
 static void polling_a_removed_device(void)
 {
-	int there = context.context.cmd_fd;
+	int there = context.vctx.context.cmd_fd;
 	struct ibv_poll_cq_attr attr = {};
 	struct pinrxe_cq cq = {};
 	struct ibv_wc wc[2];
 
 	make_ring(&cq.ring, 6);
-	cq.vcq.cq.context = &context.context;
+	cq.vcq.cq.context = &context.vctx.context;
 	pinrxe_fill_cq_ex(&cq, IBV_WC_STANDARD_FLAGS);
 	for (int i = 0; i < 3 * PINRXE_IDLE_POLLS; i++)
 		CHECK(!pinrxe_poll_cq(&cq.vcq.cq, 2, wc));
-	context.context.cmd_fd = open_removed();
+	context.vctx.context.cmd_fd = open_removed();
 	while (!pinrxe_poll_cq(&cq.vcq.cq, 2, wc))
 		CHECK(cq.idle_polls < PINRXE_IDLE_POLLS);
 	CHECK(pinrxe_poll_cq(&cq.vcq.cq, 2, wc) == -EIO);
@@ -204,8 +204,8 @@ static void polling_a_removed_device(void)
 	cq.ring.buf->producer_index = 1;
 	CHECK(pinrxe_poll_cq(&cq.vcq.cq, 2, wc) == 1);
 	CHECK(pinrxe_poll_cq(&cq.vcq.cq, 2, wc) == -EIO);
-	close(context.context.cmd_fd);
-	context.context.cmd_fd = there;
+	close(context.vctx.context.cmd_fd);
+	context.vctx.context.cmd_fd = there;
 	CHECK(ibv_start_poll(&cq.vcq.cq_ex, &attr) == ENOENT);
 	free_ring(&cq.ring);
 }
@@ -292,17 +292,17 @@ static void nothing_to_post(void)
 static void lease_needs_an_open_file(void)
 {
 	struct verbs_device device = { .ops = &pinrxe_device_ops };
-	struct ibv_pd pd = { .context = &context.context };
+	struct ibv_pd pd = { .context = &context.vctx.context };
 	int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 
-	context.context.device = &device.device;
+	context.vctx.context.device = &device.device;
 	/* for the log */
-	context.context.abi_compat = __VERBS_ABI_IS_EXTENDED;
+	context.vctx.context.abi_compat = __VERBS_ABI_IS_EXTENDED;
 	CHECK(fd >= 0);
 	CHECK(!pinrxedv_reg_lease_mr(&pd, fd, 0, 1, 0) && errno == EBADF);
 	close(fd);
-	context.context.device = NULL;
-	context.context.abi_compat = NULL;
+	context.vctx.context.device = NULL;
+	context.vctx.context.abi_compat = NULL;
 }
 
 /* --- fair: threads on both sides */
@@ -385,7 +385,7 @@ static void completions_between_threads(void)
 	pthread_t threads[4];
 
 	make_ring(&g.cq.ring, 6);
-	g.cq.vcq.cq.context = &context.context;
+	g.cq.vcq.cq.context = &context.vctx.context;
 	pinrxe_fill_cq_ex(&g.cq, IBV_WC_STANDARD_FLAGS);
 	CHECK(!pthread_create(&threads[0], NULL, complete, &g));
 	CHECK(!pthread_create(&threads[1], NULL, poll_plain, &g));
@@ -458,15 +458,190 @@ static void requests_between_threads(void)
 	free_qp(&g.qp);
 }
 
+/* --- a QP that the kernel moves to the error state */
+
+struct failing {
+	struct pinrxe_cq cq;
+	struct pinrxe_qp qp;
+	pthread_mutex_t kernel;
+	uint32_t consumer;
+	bool in_error;
+	atomic_uint posted;
+	bool extended;
+};
+
+enum {
+	CHAIN = 6,
+	RECEIVES = 24, /* of each poster: together they fit the ring */
+	FAILURES = 200
+};
+
+static void empty_receives(struct failing *k)
+{
+	struct pinrxe_ring *ring = &k->qp.rq.ring;
+
+	k->consumer = __atomic_load_n(&ring->buf->producer_index, __ATOMIC_ACQUIRE);
+	__atomic_store_n(&ring->buf->consumer_index, k->consumer, __ATOMIC_RELEASE);
+}
+
+/* The kernel's answers, in the place of those of libibverbs. */
+int ibv_cmd_query_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask,
+		     struct ibv_qp_init_attr *init, struct ibv_query_qp *cmd, size_t size)
+{
+	struct failing *k = container_of(qp, struct failing, qp.vqp.qp);
+
+	(void)mask;
+	(void)init;
+	(void)cmd;
+	(void)size;
+	pthread_mutex_lock(&k->kernel);
+	attr->qp_state = k->in_error ? IBV_QPS_ERR : IBV_QPS_RTS;
+	pthread_mutex_unlock(&k->kernel);
+	return 0;
+}
+
+int ibv_cmd_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask,
+		      struct ibv_modify_qp *cmd, size_t size)
+{
+	struct failing *k = container_of(qp, struct failing, qp.vqp.qp);
+
+	(void)cmd;
+	(void)size;
+	CHECK(mask == IBV_QP_STATE && attr->qp_state == IBV_QPS_ERR);
+	pthread_mutex_lock(&k->kernel);
+	/* nobody may do that to a QP that works */
+	CHECK(k->in_error);
+	empty_receives(k);
+	pthread_mutex_unlock(&k->kernel);
+	return 0;
+}
+
+/* The ring is emptied, then there is a completion with an error. */
+static void *fail(void *arg)
+{
+	struct failing *k = arg;
+	struct pinrxe_ring *ring = &k->cq.ring;
+	struct ib_uverbs_wc *wc = pinrxe_slot(ring, 0);
+
+	while (k->posted < RECEIVES / 2)
+		sched_yield();
+	pthread_mutex_lock(&k->kernel);
+	k->in_error = true;
+	empty_receives(k);
+	pthread_mutex_unlock(&k->kernel);
+	wc->status = IBV_WC_REM_ACCESS_ERR;
+	wc->qp_num = k->qp.vqp.qp.qp_num;
+	__atomic_store_n(&ring->buf->producer_index, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void *poll_for_failure(void *arg)
+{
+	struct failing *k = arg;
+	struct ibv_cq_ex *cq = &k->cq.vcq.cq_ex;
+	struct ibv_poll_cq_attr attr = {};
+	struct ibv_wc wc[3];
+
+	if (!k->extended) {
+		while (!pinrxe_poll_cq(&k->cq.vcq.cq, 3, wc))
+			sched_yield();
+		return NULL;
+	}
+	while (ibv_start_poll(cq, &attr))
+		sched_yield();
+	ibv_end_poll(cq);
+	return NULL;
+}
+
+static void *post_receives(void *arg)
+{
+	struct failing *k = arg;
+	struct ibv_recv_wr wr[CHAIN] = {}, *bad;
+
+	/* a list takes longer from the look at the state to the ring */
+	for (int i = 0; i < CHAIN - 1; i++)
+		wr[i].next = &wr[i + 1];
+	for (int i = 0; i < RECEIVES; i += CHAIN) {
+		CHECK(!pinrxe_post_recv(&k->qp.vqp.qp, wr, &bad));
+		k->posted += CHAIN;
+	}
+	return NULL;
+}
+
+static void make_failing(struct failing *k, bool extended)
+{
+	*k = (struct failing){ .kernel = PTHREAD_MUTEX_INITIALIZER,
+			       .extended = extended };
+	make_ring(&k->cq.ring, 6);
+	k->cq.vcq.cq.context = &context.vctx.context;
+	pinrxe_fill_cq_ex(&k->cq, IBV_WC_STANDARD_FLAGS);
+	make_qp(&k->qp, IBV_QPT_RC);
+	pthread_mutex_init(&k->qp.state_lock, NULL);
+	k->qp.vqp.qp.qp_num = 7;
+	pinrxe_qp_enter(&k->qp);
+}
+
+static void free_failing(struct failing *k)
+{
+	pinrxe_qp_leave(&k->qp);
+	free_qp(&k->qp);
+	free_ring(&k->cq.ring);
+}
+
+/* Whoever was first in each of the places where they meet: no receive is left in the ring. */
+static void receives_of_a_failed_qp(void)
+{
+	static struct failing k;
+	pthread_t threads[4];
+
+	for (int i = 0; i < FAILURES; i++) {
+		make_failing(&k, i % 2);
+		CHECK(!pthread_create(&threads[0], NULL, fail, &k));
+		CHECK(!pthread_create(&threads[1], NULL, poll_for_failure, &k));
+		CHECK(!pthread_create(&threads[2], NULL, post_receives, &k));
+		CHECK(!pthread_create(&threads[3], NULL, post_receives, &k));
+		for (int n = 0; n < 4; n++)
+			pthread_join(threads[n], NULL);
+		CHECK(k.consumer == 2 * RECEIVES);
+		free_failing(&k);
+	}
+}
+
+/* This thread has seen that the QP is well when the other finds that it is not. */
+static void receive_posted_meanwhile(void)
+{
+	static struct failing k;
+	pthread_t thread;
+
+	make_failing(&k, false);
+	k.posted = RECEIVES;
+	pinrxe_lock(&k.qp.rq.lock);
+	CHECK(k.qp.rq_state == PINRXE_RQ_READY);
+	fail(&k);
+	CHECK(!pthread_create(&thread, NULL, poll_for_failure, &k));
+	while (k.qp.rq_state == PINRXE_RQ_READY)
+		sched_yield();
+	/* who does not wait now has told the kernel by then */
+	for (int i = 0; i < 1000; i++)
+		sched_yield();
+	pinrxe_publish(&k.qp.rq.ring, 1);
+	pinrxe_unlock(&k.qp.rq.lock);
+	pthread_join(thread, NULL);
+	CHECK(k.consumer == 1);
+	free_failing(&k);
+}
+
 int main(int argc, char **argv)
 {
 	bool threads = argc > 1 && !strcmp(argv[1], "threads");
 
 	/* doorbells */
-	context.context.cmd_fd = open("/dev/null", O_WRONLY);
+	context.vctx.context.cmd_fd = open("/dev/null", O_WRONLY);
 	if (threads) {
 		completions_between_threads();
 		requests_between_threads();
+		receives_of_a_failed_qp();
+		receive_posted_meanwhile();
 		return 0;
 	}
 	hostile_geometry();
