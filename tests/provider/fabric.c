@@ -180,6 +180,21 @@ void make_pair(struct fabric *f, struct pair *pair, enum ibv_qp_type type,
 	connect_end(f, &pair->b, pair->a.qp->qp_num);
 }
 
+struct ibv_srq *make_srq_pair(struct fabric *f, struct pair *pair, uint32_t max_wr)
+{
+	struct ibv_srq_init_attr attr = { .attr = { .max_wr = max_wr, .max_sge = 1 } };
+	struct ibv_qp_init_attr_ex init = { .qp_type = IBV_QPT_RC, .cap = small_cap };
+	struct ibv_srq *srq = ibv_create_srq(f->pd, &attr);
+
+	CHECK(srq != NULL);
+	make_end(f, &pair->a, init);
+	init.srq = srq;
+	make_end(f, &pair->b, init);
+	connect_end(f, &pair->a, pair->b.qp->qp_num);
+	connect_end(f, &pair->b, pair->a.qp->qp_num);
+	return srq;
+}
+
 void break_end(struct end *end)
 {
 	CHECK_INT(ibv_destroy_qp(end->qp), 0);

@@ -47,6 +47,8 @@ int run_tests(const struct test *tests, size_t n, int argc, char **argv);
 extern const struct ibv_qp_cap small_cap;
 void make_pair(struct fabric *f, struct pair *pair, enum ibv_qp_type type,
 	       struct ibv_qp_cap cap, uint64_t send_ops);
+/* An RC pair of which @pair->b receives from a new SRQ for @max_wr requests. */
+struct ibv_srq *make_srq_pair(struct fabric *f, struct pair *pair, uint32_t max_wr);
 void make_end(struct fabric *f, struct end *end, struct ibv_qp_init_attr_ex attr);
 void connect_end(struct fabric *f, struct end *end, uint32_t peer);
 void break_pair(struct pair *pair);

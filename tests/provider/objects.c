@@ -78,22 +78,14 @@ static void reset_forgets_datagrams(struct fabric *f)
 /* The event comes once, when fewer requests are left than the limit, also in a ring that was changed. */
 static void srq_limit_is_an_event(struct fabric *f)
 {
-	struct ibv_srq_init_attr attr = { .attr = { .max_wr = 7, .max_sge = 1 } };
 	struct ibv_srq_attr change = { .max_wr = 31, .srq_limit = 3 }, now;
-	struct ibv_qp_init_attr_ex init = { .qp_type = IBV_QPT_RC, .cap = small_cap };
 	struct ibv_recv_wr recv = {}, *bad_recv;
 	struct ibv_async_event event;
 	struct ibv_send_wr wr, *bad;
 	struct ibv_srq *srq;
-	struct end a, b;
+	struct pair p;
 
-	srq = ibv_create_srq(f->pd, &attr);
-	CHECK(srq != NULL);
-	make_end(f, &a, init);
-	init.srq = srq;
-	make_end(f, &b, init);
-	connect_end(f, &a, b.qp->qp_num);
-	connect_end(f, &b, a.qp->qp_num);
+	srq = make_srq_pair(f, &p, 7);
 	for (int i = 0; i < 4; i++)
 		CHECK_INT(ibv_post_srq_recv(srq, &recv, &bad_recv), 0);
 	CHECK_INT(ibv_modify_srq(srq, &change, IBV_SRQ_MAX_WR | IBV_SRQ_LIMIT), 0);
@@ -103,9 +95,9 @@ static void srq_limit_is_an_event(struct fabric *f)
 	fcntl(f->context->async_fd, F_SETFL, O_NONBLOCK);
 	for (uint64_t i = 0; i < 4; i++) {
 		wr = message(i);
-		CHECK_INT(ibv_post_send(a.qp, &wr, &bad), 0);
-		expect_wc(a.cq, i, IBV_WC_SUCCESS);
-		expect_wc(b.cq, 0, IBV_WC_SUCCESS);
+		CHECK_INT(ibv_post_send(p.a.qp, &wr, &bad), 0);
+		expect_wc(p.a.cq, i, IBV_WC_SUCCESS);
+		expect_wc(p.b.cq, 0, IBV_WC_SUCCESS);
 		/* 3, 2, 1 and none left */
 		CHECK_INT(ibv_get_async_event(f->context, &event), i == 1 ? 0 : -1);
 		if (i != 1)
@@ -116,8 +108,7 @@ static void srq_limit_is_an_event(struct fabric *f)
 	}
 	CHECK_INT(ibv_query_srq(srq, &now), 0);
 	CHECK_INT(now.srq_limit, 0);
-	break_end(&a);
-	break_end(&b);
+	break_pair(&p);
 	CHECK_INT(ibv_destroy_srq(srq), 0);
 }
 

@@ -273,23 +273,15 @@ static void cq_overrun_is_an_event(struct fabric *f)
 
 static void srq_resize_keeps_requests(struct fabric *f)
 {
-	struct ibv_srq_init_attr attr = { .attr = { .max_wr = 7, .max_sge = 1 } };
 	struct ibv_srq_attr change = { .max_wr = 31 };
 	struct ibv_recv_wr recv = {}, *bad_recv;
-	struct ibv_qp_init_attr_ex init = { .qp_type = IBV_QPT_RC, .cap = small_cap };
 	struct ibv_send_wr wr, *bad;
 	struct ibv_sge sge, to;
 	struct ibv_srq *srq;
-	struct end a, b;
+	struct pair p;
 
-	srq = ibv_create_srq(f->pd, &attr);
-	CHECK(srq != NULL);
-	make_end(f, &a, init);
-	init.srq = srq;
-	make_end(f, &b, init);
-	connect_end(f, &a, b.qp->qp_num);
-	connect_end(f, &b, a.qp->qp_num);
-	CHECK_INT(ibv_post_recv(b.qp, &recv, &bad_recv), EINVAL);
+	srq = make_srq_pair(f, &p, 7);
+	CHECK_INT(ibv_post_recv(p.b.qp, &recv, &bad_recv), EINVAL);
 	to = (struct ibv_sge){ (uintptr_t)f->memory + 4096, 8, f->mr->lkey };
 	recv.sg_list = &to;
 	recv.num_sge = 1;
@@ -307,12 +299,11 @@ static void srq_resize_keeps_requests(struct fabric *f)
 	for (uint64_t i = 0; i < 31; i++) {
 		wr = write_wr(f, &sge, 0, 0, 8);
 		wr.opcode = IBV_WR_SEND;
-		CHECK_INT(ibv_post_send(a.qp, &wr, &bad), 0);
-		expect_wc(a.cq, 0, IBV_WC_SUCCESS);
-		expect_wc(b.cq, i, IBV_WC_SUCCESS);
+		CHECK_INT(ibv_post_send(p.a.qp, &wr, &bad), 0);
+		expect_wc(p.a.cq, 0, IBV_WC_SUCCESS);
+		expect_wc(p.b.cq, i, IBV_WC_SUCCESS);
 	}
-	break_end(&a);
-	break_end(&b);
+	break_pair(&p);
 	CHECK_INT(ibv_destroy_srq(srq), 0);
 }
 
