@@ -9,7 +9,8 @@
 # packages that the demo does without, and the source of rdma-core.
 build_programs() # [TARGET...]
 {
-	local -a targets=()
+	local -a targets=() generator=(-G Ninja)
+	local rules=build.ninja
 	local out=$cache/build/programs-$(echo "$top" | sha256sum | cut -c 1-12).log
 
 	lock "programs-$(echo "$top" | sha256sum | cut -c 1-12)" "builds the programs of this clone"
@@ -20,12 +21,17 @@ build_programs() # [TARGET...]
 		provider_options
 	fi
 	reuse_objects
+	# a folder that was configured by hand stays as it is
+	if grep -qs '^CMAKE_GENERATOR:[A-Z]*=Unix Makefiles$' "$top/build/CMakeCache.txt"; then
+		generator=() rules=Makefile
+		export CMAKE_BUILD_PARALLEL_LEVEL=$(($(nproc) + 1))
+	fi
 	progress "building the programs"
 	# what was not found for the demo may be there now
-	if [[ ! -e $top/build/build.ninja || (-z $* && -e $top/build/.for-demo) ]] ||
+	if [[ ! -e $top/build/$rules || (-z $* && -e $top/build/.for-demo) ]] ||
 		! configured_as "${provider_cmake[@]}"; then
 		rm -f "$top/build/.for-demo"
-		await cmake -S "$top" -B "$top/build" -G Ninja "${provider_cmake[@]}" >"$out" 2>&1 ||
+		await cmake -S "$top" -B "$top/build" "${generator[@]}" "${provider_cmake[@]}" >"$out" 2>&1 ||
 			programs_failed "$out"
 		(($# == 0)) || : >"$top/build/.for-demo"
 	fi
