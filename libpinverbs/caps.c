@@ -134,7 +134,7 @@ static int query_fork(struct pinv_cap_info *info)
 {
 	char kernel[80];
 
-	if (ibv_is_fork_initialized() != IBV_FORK_DISABLED)
+	if (is_fork_safe())
 		return 0;
 	name_kernel(kernel, sizeof(kernel));
 	SAY(info->reason, "kernel %s does not copy pinned pages when a process forks",

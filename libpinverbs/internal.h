@@ -30,6 +30,10 @@ unsigned long process_generation(void);
 bool kernel_has_layout_leases(void);
 int file_is_dax(int fd, bool *dax);
 
+/* fork.c */
+bool is_fork_safe(void);
+int make_fork_safe(void);
+
 /* device.c */
 bool kernel_has_rdma_devices(void);
 

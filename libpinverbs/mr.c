@@ -274,18 +274,6 @@ PINV_EXPORT struct pinv_mr *pinv_grow_file_mr(struct ibv_pd *pd, int fd, size_t 
 	return mr;
 }
 
-/*
- * Pages under a private mapping must stay the parent's when it forks. Kernels since 5.12 copy
- * pinned pages for the child; for older ones libibverbs keeps the range from the child, if it
- * is told to before it registers anything.
- */
-static int make_fork_safe(void)
-{
-	if (ibv_is_fork_initialized() != IBV_FORK_DISABLED)
-		return 0;
-	return ibv_fork_init();
-}
-
 PINV_EXPORT struct pinv_mr *pinv_reg_mr(struct ibv_pd *pd, void *address, size_t length,
 					int access)
 {
