@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* What libpinverbs uses of libpinrxe.so.1, for test_flush.c: knows the queue pair number 1. */
+/*
+ * What libpinverbs uses of libpinrxe.so.1, for test_flush.c and test_calls.c: knows the queue pair
+ * number 1.  Each thread has its own batches.
+ */
 #include <errno.h>
 #include <infiniband/verbs.h>
 
@@ -11,8 +14,8 @@ struct flush {
 	int count;
 };
 
-extern struct flush fake_flush;
-struct flush fake_flush;
+extern _Thread_local struct flush fake_flush;
+_Thread_local struct flush fake_flush;
 
 int pinrxedv_wr_flush(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t address,
 		      size_t length, uint8_t type, uint8_t level);

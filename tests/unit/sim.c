@@ -174,8 +174,52 @@ bool refuse(const char *name)
 	return true;
 }
 
+#ifdef __SANITIZE_THREAD__
+#define THREAD_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER
+#endif
+#endif
+
+/*
+ * The thread sanitizer is to see the library only.  A lock that two calls to the kernel take would
+ * put what the library does before the one before what it does after the other.
+ */
+#ifdef THREAD_SANITIZER
+void AnnotateIgnoreSyncBegin(const char *file, int line);
+void AnnotateIgnoreSyncEnd(const char *file, int line);
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+
+static void hide(void)
+{
+	AnnotateIgnoreSyncBegin(__FILE__, __LINE__);
+	AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+	AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+
+static void show(void)
+{
+	AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+	AnnotateIgnoreSyncEnd(__FILE__, __LINE__);
+}
+#else
+static void hide(void)
+{
+}
+
+static void show(void)
+{
+}
+#endif
+
 void lock(void)
 {
+	hide();
 	pthread_mutex_lock(&big_lock);
 }
 
@@ -184,6 +228,7 @@ void unlock(void)
 	int err = errno;
 
 	pthread_mutex_unlock(&big_lock);
+	show();
 	errno = err;
 }
 

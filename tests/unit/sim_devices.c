@@ -5,18 +5,20 @@
 #include <string.h>
 #include "sim_private.h"
 
-#define MOST 4
+#define MOST      4
+#define MOST_OPEN 32
 
 static struct ibv_device devices[MOST];
 static struct ibv_device *list[MOST + 1];
-static struct ibv_context contexts[MOST];
-static struct ibv_pd pds[MOST];
+static struct ibv_context contexts[MOST_OPEN]; /* without device: free */
+static struct ibv_pd pds[MOST_OPEN];
 static bool refuses[MOST], has_rdma;
 static unsigned count, lists, opened, allocated;
 
 void sim_reset_devices(void)
 {
 	lists = opened = allocated = 0;
+	memset(contexts, 0, sizeof(contexts));
 	sim_set_devices(NULL);
 }
 
@@ -46,19 +48,19 @@ unsigned sim_open_devices(void)
 	return lists + opened + allocated;
 }
 
-/* Caller holds the lock, and has it released. */
-static bool refuse_and_unlock(const char *name)
+static bool refuse_locked(const char *name)
 {
-	bool refused = refuse(name);
+	bool refused;
 
+	lock();
+	refused = refuse(name);
 	unlock();
 	return refused;
 }
 
 struct ibv_device **__wrap_ibv_get_device_list(int *number)
 {
-	lock();
-	if (refuse_and_unlock("devices"))
+	if (refuse_locked("devices"))
 		return NULL;
 	if (!has_rdma) {
 		errno = ENOSYS;
@@ -66,42 +68,61 @@ struct ibv_device **__wrap_ibv_get_device_list(int *number)
 	}
 	if (number)
 		*number = count;
+	lock();
 	lists++;
+	unlock();
 	return list;
 }
 
 void __wrap_ibv_free_device_list(struct ibv_device **freed)
 {
+	lock();
 	if (freed != list)
 		violations++;
 	lists--;
+	unlock();
+}
+
+static struct ibv_context *free_context(void)
+{
+	unsigned i;
+
+	for (i = 0; i < MOST_OPEN; i++)
+		if (!contexts[i].device)
+			return &contexts[i];
+	return no(EMFILE), NULL;
 }
 
 struct ibv_context *__wrap_ibv_open_device(struct ibv_device *device)
 {
-	unsigned index = device - devices;
+	struct ibv_context *context = NULL;
 
-	lock();
-	if (refuse_and_unlock("open_device"))
+	if (refuse_locked("open_device"))
 		return NULL;
-	if (refuses[index]) {
+	if (refuses[device - devices]) {
 		errno = EACCES;
 		return NULL;
 	}
-	contexts[index].device = device;
-	opened++;
-	return &contexts[index];
+	lock();
+	context = free_context();
+	if (context) {
+		context->device = device;
+		opened++;
+	}
+	unlock();
+	return context;
 }
 
 int __wrap_ibv_close_device(struct ibv_context *context)
 {
-	lock();
-	if (refuse_and_unlock("close_device"))
+	if (refuse_locked("close_device"))
 		return -1;
+	lock();
 	if (!context->device)
 		violations++;
 	context->device = NULL;
 	opened--;
+	unlock();
 	/* What undoes is not to spoil the reason. */
 	errno = 0;
 	return 0;
@@ -111,21 +132,23 @@ struct ibv_pd *__wrap_ibv_alloc_pd(struct ibv_context *context)
 {
 	struct ibv_pd *pd = &pds[context - contexts];
 
-	lock();
-	if (refuse_and_unlock("alloc_pd"))
+	if (refuse_locked("alloc_pd"))
 		return NULL;
+	lock();
 	pd->context = context;
 	allocated++;
+	unlock();
 	return pd;
 }
 
 int __wrap_ibv_dealloc_pd(struct ibv_pd *pd)
 {
-	lock();
-	if (refuse_and_unlock("dealloc_pd"))
+	if (refuse_locked("dealloc_pd"))
 		return errno;
+	lock();
 	/* As after free(): whoever looks at it now sees nothing. */
 	pd->context = NULL;
 	allocated--;
+	unlock();
 	return 0;
 }
