@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 #include "lspins.h"
 
@@ -72,7 +71,7 @@ __attribute__((format(printf, 1, 2), noreturn)) static void usage(const char *fo
 }
 
 /* Output that is lost is a failure. */
-static int flush_output(int status)
+int flush_output(int status)
 {
 	if (!fflush(stdout) && !ferror(stdout))
 		return status;
@@ -269,55 +268,6 @@ static int list(const struct options *options)
 	return status;
 }
 
-static char *listing_text(const struct options *options, int *status, unsigned *unseen)
-{
-	struct listing listing;
-	size_t size;
-	char *text = NULL;
-	FILE *memory;
-
-	*status = make_listing(options, &listing);
-	if (*status != EXIT_LISTED)
-		return NULL;
-	memory = must(open_memstream(&text, &size));
-	print_listing(memory, options, &listing);
-	if (fclose(memory))
-		must(NULL);
-	*unseen = listing.unseen;
-	free_listing(&listing);
-	return must(text);
-}
-
-/* The processes that cannot be seen come and go: whether there are any is what matters. */
-static int watch(const struct options *options)
-{
-	struct timespec step = { .tv_sec = options->interval };
-	unsigned unseen, last_unseen = 0;
-	char *last = NULL, *text;
-	int status;
-
-	step.tv_nsec = (options->interval - step.tv_sec) * 1e9;
-	while ((text = listing_text(options, &status, &unseen)) != NULL) {
-		if (!last || strcmp(last, text) || !unseen != !last_unseen) {
-			if (isatty(STDOUT_FILENO))
-				fputs("\033[H\033[2J", stdout);
-			else if (last)
-				fputc('\n', stdout);
-			fputs(text, stdout);
-			status = flush_output(EXIT_LISTED);
-			say_unseen(unseen);
-		}
-		free(last);
-		last = text;
-		last_unseen = unseen;
-		if (status != EXIT_LISTED)
-			break;
-		nanosleep(&step, NULL);
-	}
-	free(last);
-	return status;
-}
-
 int main(int argc, char **argv)
 {
 	struct options options = { .pid = PINV_PINS_ALL };
@@ -330,5 +280,5 @@ int main(int argc, char **argv)
 		options.signal = SIGKILL;
 	if (options.kill)
 		return kill_holders(&options);
-	return options.interval != 0 ? watch(&options) : list(&options);
+	return options.interval != 0 ? watch_listing(&options) : list(&options);
 }

@@ -84,6 +84,12 @@ void print_listing(FILE *out, const struct options *options,
 /* lspins_kill.c: exit status. */
 int kill_holders(const struct options *options);
 
+/* lspins_watch.c: exit status. */
+int watch_listing(const struct options *options);
+
+/* lspins.c: the status, or EXIT_FAILED if what was printed did not get out. */
+int flush_output(int status);
+
 /* lspins_version.c */
 void print_version(void);
 
