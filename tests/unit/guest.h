@@ -27,6 +27,12 @@ extern const struct guest_test guest_kind_tests[], guest_bad_tests[];
 /* The same twice, unless a descriptor has been opened or closed in between. */
 unsigned count_descriptors(void);
 
+/*
+ * Writes to device DAX and flushes that, with a provider that has RDMA flush or without; @number is
+ * that of the queue pair whose flush was refused.
+ */
+void guest_flush(struct ibv_pd *pd, bool flushes, uint32_t *number);
+
 /* What truncating gives: to another process, or to this one. */
 int truncate_errno(bool by_other);
 enum pinv_lease_kind kind_held(void);

@@ -237,6 +237,27 @@ static void device_dax(void)
 	close(device);
 }
 
+/* The kernel has it; of the providers, pinrxe. */
+static void flush(void)
+{
+	bool flushes = getenv("IBV_DRIVERS") != NULL;
+	char object[80];
+	uint32_t number;
+
+	guest_flush(pd, flushes, &number);
+	snprintf(object, sizeof(object), "queue pair %u of %s", number,
+		 ibv_get_device_name(pd->context->device));
+	if (flushes)
+		assert_said(object, "flush",
+			    "4294967296 bytes are more than a message can have (EINVAL); "
+			    "flush less at once");
+	else
+		assert_said(object, "flush",
+			    "its provider has no RDMA flush for it (EOPNOTSUPP); make it "
+			    "for RC and flush with IBV_DRIVERS=pinrxe, or have the peer "
+			    "call pinv_mr_persist()");
+}
+
 /* P7: the page cache */
 static void files_without_dax(void)
 {
@@ -299,6 +320,7 @@ int main(int argc, char **argv)
 		{ "regions on DAX files", regions_on_dax_files },
 		{ "memory files", memory_files },
 		{ "device DAX", device_dax },
+		{ "flush", flush },
 		{ "files without DAX", files_without_dax },
 		{ "anonymous memory", anonymous_memory },
 		{ "pins", pins },

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * unaware DIR [gone]: a program that knows nothing of leases, for libpinverbs-preload.so, which
- * must be meant for DIR/in and not for DIR/out; with "gone" it removes its device. Says what it
- * sees; the exit status tells whether that is right.
+ * unaware DIR [gone|first|stock]: a program that knows nothing of leases, for libpinverbs-preload.so,
+ * which must be meant for DIR/in and not for DIR/out; with "gone" it removes its device, with "stock"
+ * there are no leases, and it says the same without the library. Says what it sees; the exit status
+ * tells whether that is right.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -291,6 +292,46 @@ static void mapped_without_memory(const char *dir)
 	munmap(memory, SIZE);
 }
 
+/* Without leases: refused as by a kernel alone, at each call that can register. */
+static bool not_supported(void *memory, size_t length)
+{
+	struct ibv_mr *mr = ibv_reg_mr(pd, memory, length, WRITE);
+	bool right = !mr && errno == EOPNOTSUPP;
+
+	mr = ibv_reg_mr_iova(pd, memory, length, 1 << 20, WRITE);
+	return right && !mr && errno == EOPNOTSUPP;
+}
+
+static void without_leases(const char *dir)
+{
+	unsigned before = descriptors();
+	char *other = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = map(dir, "in");
+	struct ibv_mr *mr;
+
+	check("not supported", not_supported(memory, SIZE));
+	bad_arguments(memory);
+	mr = ibv_reg_mr(pd, other, SIZE, WRITE);
+	check("anonymous memory", mr != NULL);
+	printf("changed to the file: %d\n",
+	       ibv_rereg_mr(mr, IBV_REREG_MR_CHANGE_TRANSLATION, NULL, memory, SIZE, 0));
+	check("deregistered", !ibv_dereg_mr(mr));
+	forked_in_the_middle(other);
+	check("end unmapped", !munmap(memory + 16384, SIZE - 16384));
+	memory = mremap(memory, 16384, 8192, 0);
+	memory = mremap(memory, 8192, 16384, MREMAP_MAYMOVE);
+	memcpy(memory, "moved", 6);
+	check("moved and grown, and not supported",
+	      !strcmp(memory, "moved") && not_supported(memory, 16384));
+	munmap(memory, 16384);
+	memory = map(dir, "out");
+	check("not supported in another folder", not_supported(memory, SIZE));
+	munmap(memory, SIZE);
+	munmap(other, SIZE);
+	check("no descriptor is left", descriptors() == before);
+}
+
 static void anonymous(void)
 {
 	char *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
@@ -312,11 +353,16 @@ int main(int argc, char **argv)
 	alarm(60);
 	pd = context ? ibv_alloc_pd(context) : NULL;
 	if (argc < 2 || argc > 3 || !pd) {
-		fprintf(stderr, "usage: unaware DIR [gone|first], with an RDMA device\n");
+		fprintf(stderr,
+			"usage: unaware DIR [gone|first|stock], with an RDMA device\n");
 		return 2;
 	}
 	if (argc == 3 && !strcmp(argv[2], "first")) {
 		count_regions(map(argv[1], "in"));
+		return failures > 0;
+	}
+	if (argc == 3 && !strcmp(argv[2], "stock")) {
+		without_leases(argv[1]);
 		return failures > 0;
 	}
 	mapped_without_memory(argv[1]);
