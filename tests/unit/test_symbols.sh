@@ -32,6 +32,29 @@ for other in library header pages synopses debian; do
 done
 echo "$(wc -l <"$work/map") calls compared"
 
+# A page that is an alias is one of the page that has the call; and what threads may do is told of each call.
+# describes PAGE CALL: by its NAME and a prototype
+describes()
+{
+	sed -n '/^\.SH NAME/,/^\.SH SYNOPSIS/p' "$1" | grep -q "\<$2\>" &&
+		grep -q "^\.BI \"[a-z].*[ *]$2(" "$1"
+}
+
+for page in "$SOURCE"/man/pinv_*.3 "$SOURCE"/providers/pinrxe/man/pinrxedv_*.3; do
+	name=$(basename "$page" .3)
+	target=$(sed -n "s|^\.so man3/|${page%/*}/|p" "$page")
+	if ! describes "${target:-$page}" "$name"; then
+		echo "$name(3) is an alias of ${target##*/}, which does not describe it"
+		status=1
+	fi
+	case $name in
+	pinv_*) grep -qi 'from any thread' "${target:-$page}" || { echo "$name(3): nothing about threads"; status=1; } ;;
+	esac
+done
+awk '/^\/\*/ { said = 0 } / Threads: / { said = 1 } /^[a-z].*[ *]pinv_[a-z_]*\(/ && !/typedef/ && !said {
+	print "no line about threads above: " $0; bad = 1 } END { exit bad }' \
+	"$SOURCE/libpinverbs/pinverbs.h" || status=1
+
 # All are called from several threads at once.
 while read -r name; do
 	grep -q "\<$name(" "$SOURCE/tests/unit/test_calls.c" || {
