@@ -130,6 +130,8 @@ int main(void)
 	if (!mr)
 		err(1, "pinv_reg_mr");
 	child = fork();
+	if (child < 0)
+		err(1, "fork");
 	if (!child)
 		_exit(run_child(memory, go[0]));
 

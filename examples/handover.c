@@ -110,6 +110,8 @@ int main(int argc, char **argv)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets))
 		err(1, "socket");
 	server = fork();
+	if (server < 0)
+		err(1, "fork");
 	if (!server) {
 		run_server(argv[1], sockets[1]);
 		fflush(stdout);

@@ -87,6 +87,8 @@ int main(int argc, char **argv)
 	if (pipe(ready) || pipe(go))
 		err(1, "pipe");
 	blocker = fork();
+	if (blocker < 0)
+		err(1, "fork");
 	if (!blocker) {
 		close(go[1]);
 		_exit(run_blocker(argv[1], ready[1], go[0]));
