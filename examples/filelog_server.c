@@ -73,7 +73,8 @@ static int export_file(struct server *server)
 	struct stat st;
 
 	if (fd < 0)
-		return failed(server->path, "open", "name a file that you may write");
+		return failed(server->path, "open",
+			      "name a file that you may write, with room");
 	if (fstat(fd, &st) || (st.st_size < EXPORT_SIZE && ftruncate(fd, EXPORT_SIZE))) {
 		failed(server->path, "extend to 1 MiB",
 		       "name a regular file with room to grow");
