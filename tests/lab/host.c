@@ -534,7 +534,8 @@ int main(int argc, char **argv)
 			return 2;
 	}
 	if (argc - optind < 3 || strcmp(argv[optind + 2], "--"))
-		errx(2, "usage: lab-host [-b S] [-t S] [-T] [-l LOG] JOB RESULT -- QEMU ARG… "
+		errx(2, "usage: lab-host [-b S] [-t S] [-T] [-l LOG] JOB RESULT -- QEMU "
+			"ARG… "
 			"[-- …]");
 	job = argv[optind++];
 	result = argv[optind++];

@@ -152,7 +152,8 @@ static void wait_for_job(void)
 		broken("virtio port: %m");
 	read_all(port, &head, sizeof(head));
 	if (head.type != FRAME_JOB || head.len >= sizeof(job))
-		broken("no job, but a frame of type %u with %u bytes", head.type, head.len);
+		broken("no job, but a frame of type %u with %u bytes", head.type,
+		       head.len);
 	read_all(port, job, head.len);
 	close(port);
 }
@@ -209,12 +210,14 @@ static void wake_up(void)
 	struct timespec now = { 0 };
 	int random;
 
-	if (sscanf(conf("NOW"), "%ld", &now.tv_sec) != 1 || clock_settime(CLOCK_REALTIME, &now))
+	if (sscanf(conf("NOW"), "%ld", &now.tv_sec) != 1 ||
+	    clock_settime(CLOCK_REALTIME, &now))
 		broken("cannot set the clock to %s: %m", conf("NOW"));
 	seed.info.buf_size = snprintf(seed.data, sizeof(seed.data), "%s", conf("SEED"));
 	seed.info.entropy_count = 8 * seed.info.buf_size;
 	random = open("/dev/random", O_WRONLY | O_CLOEXEC);
-	if (random < 0 || ioctl(random, RNDADDENTROPY, &seed) || ioctl(random, RNDRESEEDCRNG))
+	if (random < 0 || ioctl(random, RNDADDENTROPY, &seed) ||
+	    ioctl(random, RNDRESEEDCRNG))
 		broken("cannot seed the random numbers: %m");
 	close(random);
 }

@@ -71,7 +71,8 @@ CHECK(t5_through_overlayfs_without_lease, "T5", STOCK_PASS)
 CHECK(t1_overlayfs_copy_up, "T1,T2,T6", STOCK_FAIL)
 {
 	struct actor *a = actor_start("above"), *holder = actor_start("holder");
-	const char *above = overlay(a, "lower/f", ",metacopy=on"), *path = in_dir("lower/f");
+	const char *above = overlay(a, "lower/f", ",metacopy=on"),
+		   *path = in_dir("lower/f");
 	struct file_state before;
 	long fd;
 

@@ -61,7 +61,10 @@ CHECK(o1_two_files_of_one_owner, "O1", STOCK_FAIL)
 /* The text fits no page, and the length of its first lines tells nothing of the others'. */
 CHECK(o1_many_files_of_one_owner, "O1", STOCK_FAIL)
 {
-	enum { FILES = 48, LONG = 190 };
+	enum {
+		FILES = 48,
+		LONG = 190
+	};
 	struct scene s = scene_pinned();
 	const char *paths[FILES];
 	char name[LONG + 8], line[600], path[64], text[32768], *p;

@@ -85,7 +85,8 @@ const char *dax_folder(void)
 
 	if (!end)
 		broken("%s: no DAX file system beside it", dir);
-	snprintf(folder, sizeof(folder), "%.*s/served-%d", (int)(end - dir), dir, getpid());
+	snprintf(folder, sizeof(folder), "%.*s/served-%d", (int)(end - dir), dir,
+		 getpid());
 	if (mkdir(folder, 0755))
 		broken("%s: %s", folder, errno_name(errno));
 	return folder;
