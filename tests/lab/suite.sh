@@ -525,6 +525,58 @@ restart_task()
 	rm -r "$pmem"
 }
 
+# The selftest that the series brings to the kernel, which needs no RDMA.
+kselftest_task()
+{
+	local selftests=tools/testing/selftests fs version pristine program
+	local -a patches
+
+	guest_defaults
+	flavour=test image=${images[test]} limit=300 smp=1
+	source_version
+	unpack_source
+	series test
+	scratch
+	apply_series "$REPLY"
+	program=$log/layout_lease_test
+	cp "$pristine/$selftests"/kselftest{,_harness}.h "$REPLY/$selftests" &&
+		await cc -D_GNU_SOURCE= -Wall -Werror -O2 -o "$program" \
+			"$REPLY/$selftests/filesystems/layout_lease/layout_lease_test.c" >"$log/cc" 2>&1 || {
+		fail guest.kselftest <"$log/cc"
+		return
+	}
+	# shellcheck disable=SC2016
+	boot sh -c 'for fs in xfs ext4; do LAYOUT_LEASE_DIR=/mnt/$fs "$0" >"$PINVERBS_OUT/$fs.tap"; done' \
+		"$program" >"$log/stderr" 2>&1
+	for fs in xfs ext4; do
+		kselftest_results "guest.kselftest.$fs" "$PINVERBS_OUT/$fs.tap"
+	done
+	log_result guest.kselftest
+}
+
+# What a test says stands before its line; how many there are, in the first.
+kselftest_results() # PREFIX TAP
+{
+	local line text='' n=0
+	local re='^(ok|not ok) [0-9]+ [a-z_]+\.([a-z0-9_]+)( # SKIP (.*))?$'
+
+	: >>"$2"
+	while IFS= read -r line; do
+		text+=$line$'\n'
+		[[ $line =~ $re ]] || continue
+		n=$((n + 1))
+		if [[ ${BASH_REMATCH[3]} ]]; then
+			skip "$1.${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}"
+		elif [[ ${BASH_REMATCH[1]} == ok ]]; then
+			pass "$1.${BASH_REMATCH[2]}"
+		else
+			fail "$1.${BASH_REMATCH[2]}" <<<"$text"
+		fi
+		text=
+	done <"$2"
+	((n)) && grep -qx "1\.\.$n" "$2" || { echo "$n tests ended:" && cat "$2" "$log/stderr"; } | fail "$1"
+}
+
 # --- what there is to run
 
 # Fills the lists of the guests' checks.  What passes on a stock kernel is run there on both file
@@ -633,6 +685,7 @@ plan_programs()
 	((${#ext4[@]} == 0)) || guest_task test programs.ext4 programs_task programs.ext4 test "${ext4[@]}"
 	((${#xfs[@]} == 0)) || guest_task test programs.xfs programs_task programs.xfs test "${xfs[@]}"
 	! selected guest.kvstore-restart.xfs || guest_task test guest.kvstore-restart restart_task
+	! selected guest.kselftest.xfs.ext4 || guest_task test guest.kselftest kselftest_task
 	((${#stock[@]} == 0)) || guest_task stock programs.stock programs_task programs.stock stock "${stock[@]}"
 	((${#stress[@]} == 0)) || guest_task test stress programs_task stress test "${stress[@]}"
 }
