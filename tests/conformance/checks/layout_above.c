@@ -95,6 +95,23 @@ CHECK(t1_overlayfs_copy_up, "T1,T2,T6", STOCK_FAIL)
 	must(a_open(a, above, O_RDWR));
 }
 
+CHECK(l2_file_of_overlayfs, "L2,P1", STOCK_FAIL)
+{
+	struct actor *a = actor_start("A");
+	const char *above = overlay(a, "upper/f", "");
+	long fd = must(a_open(a, above, O_RDWR)), addr, real;
+	struct mr mr;
+
+	expect(EOPNOTSUPP, a_setlease(a, fd, EXCLUSIVE_LAYOUT));
+	expect(EOPNOTSUPP, a_setlease(a, fd, F_LAYOUT));
+	/* A mapping of it is one of the file below, but of another description. */
+	addr = must(a_mmap_shared(a, fd, SCENE_SIZE));
+	real = must(a_open(a, in_dir("upper/f"), O_RDWR));
+	must(a_setlease(a, real, EXCLUSIVE_LAYOUT));
+	must(v_open(a, 0));
+	expect(EPERM, v_reg(a, 0, (uint64_t)addr, SCENE_SIZE, REMOTE_RW, &mr));
+}
+
 /* In the actor: a loop device over the file, all of it discarded; the discard's result. */
 static long loop_discard(void *buf, size_t size)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* L9: /proc/locks and fdinfo show layout leases in the shape that parsers expect. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/sysmacros.h>
@@ -132,4 +133,50 @@ CHECK(l9_lslocks_still_parses, "L9", STOCK_FAIL)
 	if (ret == 77)
 		skip("no lslocks program");
 	expect_value(0, ret);
+}
+
+/* The state of the file's only lease in /proc/locks is this word. */
+static bool lease_is(const struct scene *s, const char *state)
+{
+	static char text[65536];
+	char place[64], *line;
+	struct lock_line l;
+
+	place_of(s->path, place, sizeof(place));
+	must(file_read("/proc/locks", text, sizeof(text)) < 0 ? -EIO : 0);
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		if (parse(line, &l) && !strcmp(l.place, place))
+			return !strcmp(l.state, state);
+	return false;
+}
+
+CHECK(o4_context_registered_with_io_uring, "O4,L9,T6", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct actor *c = actor_start("C");
+	long ring = must(a_uring_keep_fd(s.holder, s.uverbs_fd));
+
+	must(a_close(s.holder, s.uverbs_fd));
+	expect_pins(s.holder, "");
+	expect_true(lease_is(&s, "PINNED"), "the lease is not shown as pinned");
+	scene_unmap_and_close(&s);
+	expect_true(lease_is(&s, "ZOMBIE"), "the lease is not shown as a zombie");
+	expect(ETXTBSY, a_truncate(c, s.path, PAGE));
+	must(a_close(s.holder, ring));
+	eventually(a_truncate(c, s.path, PAGE));
+}
+
+CHECK(c3_file_registered_with_io_uring, "C3,L9,T6", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct actor *c = actor_start("C");
+	long ring = must(a_uring_keep_fd(s.holder, s.fd));
+
+	/* The ring has the description still, so the lease is none that only pins keep. */
+	scene_unmap_and_close(&s);
+	expect_true(lease_is(&s, "PINNED"), "the lease is not shown as pinned");
+	must(v_dereg(s.holder, &s.mr));
+	expect(ETXTBSY, a_truncate(c, s.path, PAGE));
+	must(a_close(s.holder, ring));
+	eventually(a_truncate(c, s.path, PAGE));
 }

@@ -517,17 +517,31 @@ CHECK(o8_exec_keeps_the_context, "O8", STOCK_FAIL)
 	eventually(a_truncate(c, s.path, PAGE));
 }
 
-CHECK(o8_exec_keeps_context_and_file, "O8,L11", STOCK_FAIL)
+static void exec_keeps_context_and_file(long (*exec)(struct actor *a))
 {
 	struct scene s = scene_pinned();
+	struct actor *b = actor_start("B");
 	const char *want = pins_text(s.holder, s.uverbs_fd, s.path);
 
 	must(a_fcntl(s.holder, s.uverbs_fd, F_SETFD, 0));
 	must(a_fcntl(s.holder, s.fd, F_SETFD, 0));
-	must(actor_exec(s.holder));
+	must(exec(s.holder));
 	expect_pins(s.holder, want);
 	expect_value(EXCLUSIVE_LAYOUT, a_getlease(s.holder, s.fd));
 	expect(EBUSY, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	must(a_close(s.holder, s.uverbs_fd));
+	/* Without pins the lease is in force only as long as its holder counts as alive. */
+	expect(ETXTBSY, a_truncate(b, s.path, PAGE));
+	expect(EDEADLK, a_truncate(s.holder, s.path, PAGE));
 	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+}
+
+CHECK(o8_exec_keeps_context_and_file, "O8,L11", STOCK_FAIL)
+{
+	exec_keeps_context_and_file(actor_exec);
+}
+
+CHECK(l11_exec_by_another_thread, "L11,O8", STOCK_FAIL)
+{
+	exec_keeps_context_and_file(actor_exec_from_thread);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,14 +143,24 @@ static long do_fork(int *sock, int child_sock, const void *name)
 	return pid;
 }
 
-static long do_exec(int sock)
+static void *exec_image(void *arg)
+{
+	execl("/proc/self/exe", "conformance", "--actor", arg, (char *)NULL);
+	return NULL;
+}
+
+static long do_exec(int sock, bool from_thread)
 {
 	char arg[16];
+	pthread_t t;
 
 	fcntl(sock, F_SETFD, 0);
 	snprintf(arg, sizeof(arg), "%d", sock);
-	execl("/proc/self/exe", "conformance", "--actor", arg, (char *)NULL);
-	return -errno;
+	if (!from_thread)
+		exec_image(arg);
+	else if (!pthread_create(&t, NULL, exec_image, arg))
+		pthread_join(t, NULL); /* comes back only if the exec has failed */
+	return errno ? -errno : -EAGAIN;
 }
 
 static long do_recv(int from)
@@ -177,7 +188,7 @@ static long do_step(struct step *s, int *sock, int fd)
 	case STEP_FORK:
 		return do_fork(sock, fd, s->data);
 	case STEP_EXEC:
-		return do_exec(*sock);
+		return do_exec(*sock, s->nr);
 	case STEP_SEND:
 		ret = msg_send(fd, "", 1, (int)s->nr);
 		close(fd);
@@ -385,6 +396,11 @@ struct actor *actor_fork(struct actor *parent, const char *name)
 long actor_exec(struct actor *a)
 {
 	return step_do(a, step_buf(STEP_EXEC, 0), -1);
+}
+
+long actor_exec_from_thread(struct actor *a)
+{
+	return step_do(a, step_buf(STEP_EXEC, 1), -1);
 }
 
 static void wait_dead(struct actor *a)

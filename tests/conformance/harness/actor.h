@@ -65,6 +65,8 @@ struct actor *actor_adopt(const char *name, pid_t pid, int sock);
 
 /* Replaces the actor's image; descriptors without FD_CLOEXEC stay at their numbers. */
 long actor_exec(struct actor *a);
+/* The same by a second thread, which becomes the first. */
+long actor_exec_from_thread(struct actor *a);
 
 /* Both return once the process is dead, with every descriptor closed, but not reaped. */
 void actor_exit(struct actor *a);

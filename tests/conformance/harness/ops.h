@@ -176,6 +176,8 @@ void a_rdma_device(struct actor *admin, const char *name, const char *type);
 
 /* io_uring with raw system calls: register a fixed buffer (unregistered again at once) … */
 long a_uring_register_buffer(struct actor *a, uint64_t addr, uint64_t len);
+/* … register a descriptor with a ring, which is returned and keeps the description … */
+long a_uring_keep_fd(struct actor *a, long fd);
 /* … and one request on a descriptor (IORING_OP_FTRUNCATE, IORING_OP_FALLOCATE). */
 long a_uring_request(struct actor *a, int opcode, long fd, uint64_t off, uint64_t len,
 		     uint64_t addr);

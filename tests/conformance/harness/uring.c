@@ -44,6 +44,27 @@ long a_uring_register_buffer(struct actor *a, uint64_t addr, uint64_t len)
 	return actor_call(a, register_buffer, &u, sizeof(u));
 }
 
+static long keep_fd(void *buf, size_t size)
+{
+	const struct uring_step *u = buf;
+	struct io_uring_params p = { 0 };
+	int ring = ring_open(&p);
+
+	(void)size;
+	if (ring < 0 ||
+	    !syscall(SYS_io_uring_register, ring, IORING_REGISTER_FILES, &u->fd, 1))
+		return ring;
+	close(ring);
+	return -errno;
+}
+
+long a_uring_keep_fd(struct actor *a, long fd)
+{
+	struct uring_step u = { .fd = (int)fd };
+
+	return actor_call(a, keep_fd, &u, sizeof(u));
+}
+
 static void *ring_map(int ring, uint64_t off, size_t len)
 {
 	return mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, ring, (off_t)off);
