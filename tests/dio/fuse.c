@@ -3,6 +3,8 @@
  * FUSE: direct I/O of a client's memory, and the device through which the file system's process
  * gets requests and answers them.  The file system is fuse-one, over libfuse.
  *
+ * L2: its files cannot be leased.
+ *
  * Both sides touch user memory: the client's pages are known, the process's depend on libfuse.
  * Where the client's are kernel pages, what is pinned was pinned by the device.  The process may
  * unpin its last page after the client has its answer, so counting begins before it exists.
@@ -16,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "fuse.h"
+#include "scene.h"
 
 #define NEW_SEED 7
 
@@ -168,4 +171,13 @@ CHECK(fuse_device_pins, "D1,D2", STOCK_FAIL)
 	expect_value((long)KiB(64), result(read(ends[0], data, KiB(64))));
 	expect_true(pattern_matches(data, KiB(64), NEW_SEED, 0),
 		    "the pipe has other data");
+}
+
+CHECK(fuse_lease, "L2", STOCK_FAIL)
+{
+	int fd = open_file(fuse_mount(), O_RDWR);
+
+	expect(EOPNOTSUPP, result(fcntl(fd, F_SETLEASE, EXCLUSIVE_LAYOUT)));
+	expect(EOPNOTSUPP, result(fcntl(fd, F_SETLEASE, F_LAYOUT)));
+	expect_value(F_UNLCK, result(fcntl(fd, F_GETLEASE)));
 }

@@ -3,6 +3,8 @@
  * T8: what a network client gets when the server refuses its layout change.  A process of the
  * server holds an exclusive layout lease on a file of a DAX file system; the client gets EIO at
  * once and asks once, and the file stays as it is.
+ *
+ * L4: what a client is told of the file's times.  L2: a client cannot lease.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "nfs.h"
@@ -137,4 +140,60 @@ NFS4_CHECK(truncate_after_lease, "T8,T6", STOCK_FAIL)
 	expect(0, result(truncate(file, PAGE)));
 	expect_true(!stat(path, &st) && st.st_size == (off_t)PAGE,
 		    "the server's file has %ld bytes", (long)st.st_size);
+}
+
+/* What the client is told, which asks each time. */
+static time_t told_mtime(void)
+{
+	struct stat st;
+
+	if (stat(nfs_path("leased"), &st))
+		fail_now("stat over NFS: %s", errno_name(errno));
+	return st.st_mtime;
+}
+
+/*
+ * NFSv3 shows the present as time of change while a process of the server holds a classic lease for
+ * writing, so that clients drop what they have cached.  A layout lease is no reason to.
+ */
+NFS3_CHECK(mtime_under_lease, "L4", STOCK_FAIL)
+{
+	const struct timespec old[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
+	char path[256];
+	long fd;
+
+	served = dax_folder();
+	snprintf(path, sizeof(path), "%s/leased", served);
+	make_file(path, FILE_SIZE);
+	if (utimensat(AT_FDCWD, path, old, 0))
+		broken("%s: %s", path, errno_name(errno));
+	nfs_mount_at(version, served, ",noac");
+	holder = actor_start("holder");
+	fd = must(a_open(holder, path, O_RDWR));
+	must(a_setlease(holder, fd, EXCLUSIVE_LAYOUT));
+	expect_value(old->tv_sec, told_mtime());
+	must(a_setlease(holder, fd, F_LAYOUT | F_UNLCK));
+	must(a_setlease(holder, fd, F_LAYOUT));
+	expect_value(old->tv_sec, told_mtime());
+	must(a_setlease(holder, fd, F_WRLCK));
+	expect_true(told_mtime() > old->tv_sec,
+		    "a classic lease for writing is not seen in the time of change");
+	must(a_setlease(holder, fd, F_UNLCK));
+	expect_value(old->tv_sec, told_mtime());
+}
+
+/* L2: the client has nothing to lease, whatever its server has. */
+NFS_CHECK(lease_on_the_clients_side, "L2", STOCK_FAIL)
+{
+	char path[256];
+	int fd;
+
+	served = dax_folder();
+	snprintf(path, sizeof(path), "%s/leased", served);
+	make_file(path, FILE_SIZE);
+	nfs_mount_at(version, served, "");
+	fd = open_file(nfs_path("leased"), O_RDWR);
+	expect(EOPNOTSUPP, result(fcntl(fd, F_SETLEASE, EXCLUSIVE_LAYOUT)));
+	expect(EOPNOTSUPP, result(fcntl(fd, F_SETLEASE, F_LAYOUT)));
+	expect_value(F_UNLCK, result(fcntl(fd, F_GETLEASE)));
 }
