@@ -108,7 +108,7 @@ static uint32_t read_src_qp(struct ibv_cq_ex *cq)
 
 static unsigned int read_wc_flags(struct ibv_cq_ex *cq)
 {
-	return cq_ex_to_cq(cq)->current->wc_flags;
+	return pinrxe_wc_flags(cq_ex_to_cq(cq)->current->wc_flags);
 }
 
 static uint32_t read_slid(struct ibv_cq_ex *cq)

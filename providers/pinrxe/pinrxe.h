@@ -183,6 +183,8 @@ int pinrxe_poll_cq(struct ibv_cq *cq, int n, struct ibv_wc *wc);
 void pinrxe_cq_clean(struct pinrxe_cq *cq, uint32_t qp_num);
 
 /* cq_ex.c */
+/* What verbs call the flags of a completion that the kernel has written. */
+unsigned int pinrxe_wc_flags(unsigned int flags);
 void pinrxe_fill_cq_ex(struct pinrxe_cq *cq, uint64_t wc_flags);
 
 static inline size_t pinrxe_recv_slot_size(uint32_t max_sge)

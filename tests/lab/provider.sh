@@ -158,7 +158,7 @@ plan_provider()
 		# it takes the device away
 		unplug) last=("$name") ;;
 		verbs) parallel=("$name") ;;
-		pyverbs | select | tools) stock+=("$name") ;;
+		pyverbs | select | tools | later) stock+=("$name") ;;
 		*) series+=("$name") ;;
 		esac
 	done
@@ -192,7 +192,7 @@ provider_task() # TASK FLAVOUR in-turn|parallel NAME...
 	for name; do
 		! provider_prepare "$name" || names+=("$name")
 	done
-	boot env BUILD="$top/build" PLUGIN="$top/build/$plugin" PYVERBS="$pyverbs" \
+	boot env BUILD="$top/build" PLUGIN="$top/build/$plugin" PYVERBS="$pyverbs" LATER="$later/build/lib" \
 		"$lab/inside/provider" "$top" "${names[@]}" >"$log/stderr" 2>&1
 	for name in "${names[@]}"; do
 		: >>"$PINVERBS_OUT/$name.result"
@@ -222,12 +222,57 @@ provider_result() # NAME FILE
 # rdma-core's own tests come with Debian's pyverbs, as documentation, which an installation may
 # leave out; then they are taken from the package itself.
 pyverbs=''
+# a tree of tests/provider/drop-in, of another release than this system's
+later=''
 
 provider_prepare() # NAME
 {
+	case $1 in
+	pyverbs*) obtain_pyverbs ;;
+	later) build_later ;;
+	esac
+}
+
+# Another release than the system's, if need be that of Debian 13.
+later_source() # sets core
+{
+	local here folder
+
+	here=$(dpkg-query -W -f '${Version}' libibverbs1)
+	here=${here%%-*}
+	for folder in "$rdma_core" "$cache"/src/rdma-core-*; do
+		core=$folder
+		! grep -qs "^set(PACKAGE_VERSION \"$here\")" "$core/CMakeLists.txt" && [[ -f $core/CMakeLists.txt ]] &&
+			return
+	done
+	return 1
+}
+
+build_later()
+{
+	local core
+
+	if ! later_source; then
+		lock rdma-core "obtains the rdma-core source"
+		later_source || fetch_rdma_core trixie
+		unlock rdma-core
+		if ! later_source; then
+			skip provider.later "no other release of rdma-core to try: ${no_rdma_core:-Debian 13 has this one}"
+			return 1
+		fi
+	fi
+	later=$cache/build/drop-in-${core##*/}
+	[[ $core == "$cache"/src/* ]] || later=$log/drop-in
+	await env RDMA_CORE_SOURCE="$core" SOURCE="$top" flock "$cache/locks/drop-in" \
+		"$top/tests/provider/drop-in-build" "$later" >"$log/later" 2>&1 && return
+	fail "provider.later.build" <"$log/later"
+	return 1
+}
+
+obtain_pyverbs()
+{
 	local version installed=/usr/share/doc/rdma-core/tests
 
-	[[ $1 == pyverbs* ]] || return 0
 	version=$(dpkg-query -W -f '${Version}' python3-pyverbs)
 	pyverbs=$cache/src/pyverbs-tests-$version
 	[[ ! -d $pyverbs ]] || return 0

@@ -29,7 +29,7 @@ void check_int(long long value, long long expected, const char *function, int li
 	longjmp(end_of_test, 1);
 }
 
-static void open_fabric(struct fabric *f)
+void open_fabric(struct fabric *f)
 {
 	struct ibv_device **list = ibv_get_device_list(NULL);
 
@@ -50,7 +50,7 @@ static void open_fabric(struct fabric *f)
 	CHECK_INT(ibv_query_gid(f->context, 1, f->gid_index, &f->gid), 0);
 }
 
-static void close_fabric(struct fabric *f)
+void close_fabric(struct fabric *f)
 {
 	CHECK_INT(ibv_dereg_mr(f->mr), 0);
 	CHECK_INT(ibv_dealloc_pd(f->pd), 0);
@@ -68,6 +68,16 @@ static bool run_one(const struct test *test)
 	open_fabric(&f);
 	test->run(&f);
 	close_fabric(&f);
+	return true;
+}
+
+bool run_alone(struct fabric *f, void (*run)(struct fabric *f, int said, int go),
+	       int said, int go)
+{
+	stdout = stderr;
+	if (setjmp(end_of_test))
+		return false;
+	run(f, said, go);
 	return true;
 }
 

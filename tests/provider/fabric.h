@@ -44,6 +44,15 @@ struct test {
 };
 int run_tests(const struct test *tests, size_t n, int argc, char **argv);
 
+/*
+ * For a child: a check that does not hold ends @run only, and is reported to standard error; false
+ * then. It may open a device of its own.
+ */
+bool run_alone(struct fabric *f, void (*run)(struct fabric *f, int said, int go),
+	       int said, int go);
+void open_fabric(struct fabric *f);
+void close_fabric(struct fabric *f);
+
 extern const struct ibv_qp_cap small_cap;
 void make_pair(struct fabric *f, struct pair *pair, enum ibv_qp_type type,
 	       struct ibv_qp_cap cap, uint64_t send_ops);
