@@ -365,7 +365,8 @@ static void explain_invalid_memory(const void *address, size_t length,
 	if (strcmp(operation, "register")) {
 		SAY(why->reason, "memory was registered before, by other means");
 		SAY(why->remedy, "call ibv_fork_init(3) before anything is registered");
-	} else if (!length || length > UINTPTR_MAX - (uintptr_t)address) {
+	} else if (!length || length >= SIZE_MAX / 2 ||
+		   length > UINTPTR_MAX - (uintptr_t)address) {
 		SAY(why->reason, "no bytes, or more than there are addresses");
 		SAY(why->remedy, "give the length of the memory");
 	} else {

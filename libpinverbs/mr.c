@@ -284,6 +284,11 @@ PINV_EXPORT struct pinv_mr *pinv_reg_mr(struct ibv_pd *pd, void *address, size_t
 		errno = fail_no_pd();
 		return NULL;
 	}
+	/* The kernel would pin a page for it, if it begins within one. */
+	if (!length) {
+		errno = fail_address_mr(address, "register", EINVAL, length);
+		return NULL;
+	}
 	mr = new_mr();
 	if (!mr) {
 		errno = fail_address_mr(address, "register", ENOMEM, length);

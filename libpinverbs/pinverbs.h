@@ -206,8 +206,9 @@ struct pinv_mr *pinv_grow_file_mr(struct ibv_pd *pd, int fd, size_t length, int 
  * Ownership: the handle is the caller's, to be given to pinv_dereg_mr(); so is the memory, which
  * must stay mapped. A mapping of a DAX file needs a lease that the caller holds (P1).
  * Threads: safe.
- * Returns NULL with errno: those of ibv_reg_mr(3); EPERM no lease for a DAX file; EINVAL an
- * older kernel, and memory was registered before by other means, or @pd is NULL.
+ * Returns NULL with errno: those of ibv_reg_mr(3); EPERM no lease for a DAX file; EINVAL
+ * @length is 0, an older kernel, and memory was registered before by other means, or @pd is
+ * NULL.
  * Rules: F1, P1, P2, P9.
  */
 struct pinv_mr *pinv_reg_mr(struct ibv_pd *pd, void *address, size_t length, int access);

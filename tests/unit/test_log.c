@@ -145,9 +145,14 @@ static void values_and_remedies(void)
 		pinv_reg_mr(&sim_pd, memory, sizeof(memory), IBV_ACCESS_ON_DEMAND));
 	assert_says("no on-demand paging");
 	sim_pd.context = NULL;
-	sim_fail("reg", EINVAL);
 	CU_ASSERT_PTR_NULL(pinv_reg_mr(&sim_pd, memory, 0, 0));
 	assert_says("0 bytes at 0x");
+	sim_fail("reg", EINVAL);
+	CU_ASSERT_PTR_NULL(pinv_reg_mr(&sim_pd, memory, SIZE_MAX / 2, 0));
+	assert_says("more than there are addresses");
+	sim_fail("reg", EINVAL);
+	CU_ASSERT_PTR_NULL(pinv_reg_mr(&sim_pd, memory, sizeof(memory), 0));
+	assert_says("access flags not supported");
 	sim_fail("reg", EINVAL);
 	CU_ASSERT_PTR_NULL(pinv_reg_mr(&sim_pd, memory, SIZE_MAX, 0));
 	assert_says("more than there are addresses");

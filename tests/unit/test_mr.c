@@ -649,6 +649,10 @@ static void address_region_refused(void)
 {
 	char memory[4096];
 
+	CU_ASSERT_PTR_NULL(pinv_reg_mr(&sim_pd, memory + 1, 0, WRITE));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(unit_logged(), "no bytes"));
+	ASSERT_EVENTS("");
 	assert_address_refused(NULL, EFAULT);
 	sim_fail("alloc", ENOMEM);
 	assert_address_refused(memory, ENOMEM);
