@@ -155,22 +155,31 @@ static void give_back(int fd, uint64_t size)
 		return;
 }
 
+/* Whether what was found until there was no more stays with the file. */
+static bool keeps_blocks(const struct backing *backing)
+{
+	bool huge = backing->granule > (size_t)sysconf(_SC_PAGESIZE);
+
+	return backing->kind == BACKING_DAX || (backing->kind == BACKING_MEMORY && huge);
+}
+
 /*
  * Blocks now rather than on the first write, when nobody could be told of their lack. A file system
  * may keep the blocks that it found until there were no more, ext4 with a larger size: so behind the
  * end first, from where they can be given back under any lease.
  */
-static int extend(int fd, enum backing_kind kind, uint64_t size, size_t length)
+static int extend(int fd, const struct backing *backing, size_t length)
 {
+	uint64_t size = backing->size;
 	int err = 0;
 
-	if (kind == BACKING_DAX && fallocate(fd, FALLOC_FL_KEEP_SIZE, size, length) &&
-	    errno != EOPNOTSUPP)
+	if (backing->kind == BACKING_DAX &&
+	    fallocate(fd, FALLOC_FL_KEEP_SIZE, size, length) && errno != EOPNOTSUPP)
 		err = errno;
 	else if (fallocate(fd, 0, size, length) &&
 		 (errno != EOPNOTSUPP || ftruncate(fd, size + length)))
 		err = errno;
-	if (err && kind == BACKING_DAX)
+	if (err && keeps_blocks(backing))
 		give_back(fd, size);
 	return err;
 }
@@ -187,7 +196,7 @@ static int grow_file(struct request *request, struct backing *backing)
 	    request->length > INT64_MAX - size)
 		return fail_growth(request->fd, request->length, size,
 				   backing->kind == BACKING_DEVICE_DAX);
-	err = extend(request->fd, backing->kind, size, request->length);
+	err = extend(request->fd, backing, request->length);
 	if (err)
 		return fail_file_mr(request->fd, "extend", err, request->length);
 	request->offset = size;

@@ -188,9 +188,9 @@ struct pinv_mr *pinv_reg_file_mr(struct ibv_pd *pd, int fd, uint64_t offset,
  * Threads: safe, but two that grow one file at the same time may get the same bytes, as two
  * writers that append without O_APPEND: let one do it.
  * Returns NULL with errno: those of pinv_reg_file_mr(); EINVAL @length is 0, or the file
- * cannot grow that far (device DAX: not at all); EFBIG, ENOSPC, EDQUOT, EPERM (sealed memfd)
- * and others of fallocate(2). The file keeps its new size if mapping or registering it fails:
- * under the lease it cannot be cut.
+ * cannot grow that far (device DAX: not at all); EFBIG, ENOSPC, EDQUOT, EPERM (sealed memfd),
+ * EINTR (a signal, while huge pages are found) and others of fallocate(2). The file keeps its
+ * new size if mapping or registering it fails: under the lease it cannot be cut.
  * Rules: T3 and those of pinv_reg_file_mr().
  */
 struct pinv_mr *pinv_grow_file_mr(struct ibv_pd *pd, int fd, size_t length, int access,

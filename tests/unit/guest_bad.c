@@ -174,6 +174,35 @@ static void growing_past_the_file_system(void)
 	CU_ASSERT_EQUAL(truncate_errno(true), 0);
 }
 
+static void set_huge_pages(const char *number)
+{
+	int fd = open("/proc/sys/vm/nr_hugepages", O_WRONLY | O_CLOEXEC);
+
+	CU_ASSERT_EQUAL(write(fd, number, strlen(number)), (ssize_t)strlen(number));
+	close(fd);
+}
+
+/* hugetlbfs keeps them as well. */
+static void growing_past_the_huge_pages(void)
+{
+	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_HUGETLB);
+	unsigned before = count_descriptors();
+	struct stat st;
+
+	CU_ASSERT_FATAL(fd >= 0);
+	set_huge_pages("3");
+	CU_ASSERT_EQUAL(ftruncate(fd, 2 << 20), 0);
+	errno = 0;
+	CU_ASSERT_PTR_NULL(pinv_grow_file_mr(guest_pd, fd, 8 << 20, WRITE, NULL));
+	CU_ASSERT_EQUAL(errno, ENOSPC);
+	CU_ASSERT_EQUAL(fstat(fd, &st), 0);
+	CU_ASSERT_EQUAL(st.st_size, 2 << 20);
+	CU_ASSERT_EQUAL(st.st_blocks, 0);
+	CU_ASSERT_EQUAL(count_descriptors(), before);
+	close(fd);
+	set_huge_pages("0");
+}
+
 static int limited(void)
 {
 	struct rlimit small = { 65536, 65536 };
@@ -459,6 +488,7 @@ const struct guest_test guest_bad_tests[] = {
 	{ "sparse file", sparse_file },
 	{ "bad access flags", access_flags },
 	{ "growing past the file system", growing_past_the_file_system },
+	{ "growing past the huge pages", growing_past_the_huge_pages },
 	{ "no memlock", no_memlock },
 	{ "not the owner", not_the_owner },
 	{ "opening a device", opening_a_device },

@@ -496,7 +496,8 @@ static void assert_cannot_grow(int fd, size_t length, int err, const char *event
 static void growing_that_fails(void)
 {
 	int fd = sim_open(SIM_DAX, SIZE, O_RDWR),
-	    tmpfs = sim_open(SIM_TMPFS, SIZE, O_RDWR);
+	    tmpfs = sim_open(SIM_TMPFS, SIZE, O_RDWR),
+	    huge = sim_open(SIM_HUGETLBFS, HUGE_PAGE, O_RDWR);
 
 	assert_cannot_grow(fd, 0, EINVAL, "dup lease unlock close");
 	assert_cannot_grow(fd, SIZE_MAX, EINVAL, "dup lease unlock close");
@@ -510,11 +511,14 @@ static void growing_that_fails(void)
 			   "dup lease reserve fallocate! ftruncate unlock close");
 	sim_fail("fallocate", EPERM);
 	assert_cannot_grow(tmpfs, 1, EPERM, "fallocate!");
+	sim_fail("fallocate", EINTR);
+	assert_cannot_grow(huge, HUGE_PAGE, EINTR, "fallocate! ftruncate");
 	sim_fail("reg", ENOMEM);
 	assert_cannot_grow(fd, 1, ENOMEM,
 			   "dup lease reserve fallocate mmap reg! munmap unlock close");
 	sim_close(fd);
 	sim_close(tmpfs);
+	sim_close(huge);
 }
 
 static void file_system_without_fallocate(void)
