@@ -48,6 +48,69 @@ static void ranges(void)
 	CU_ASSERT_EQUAL(truncate_errno(true), 0);
 }
 
+static void assert_memory_refused(void *address, size_t length, int access, int err)
+{
+	unsigned before = count_descriptors();
+	struct pinv_mr *mr;
+
+	errno = 0;
+	mr = pinv_reg_mr(guest_pd, address, length, access);
+	CU_ASSERT_PTR_NULL(mr);
+	CU_ASSERT_EQUAL(errno, err);
+	CU_ASSERT_EQUAL(pinv_dereg_mr(mr), 0);
+	CU_ASSERT_EQUAL(count_descriptors(), before);
+}
+
+/* The address space behind the mapping is the mapping's too, and nothing is in it. */
+static void *map_with_gap(int protection, int flags, int fd)
+{
+	char *map = mmap(NULL, 2 * SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CU_ASSERT_PTR_NOT_EQUAL_FATAL(map, MAP_FAILED);
+	CU_ASSERT_PTR_EQUAL_FATAL(mmap(map, SIZE, protection, flags | MAP_FIXED, fd, 0),
+				  map);
+	return map;
+}
+
+static void assert_memory_ranges_refused(char *map)
+{
+	size_t last = SIZE - 4096;
+
+	assert_memory_refused(map, 0, WRITE, EINVAL);
+	assert_memory_refused(map + 1, 0, WRITE, EINVAL);
+	assert_memory_refused(map, SIZE_MAX, WRITE, EINVAL);
+	assert_memory_refused(map, -(uintptr_t)map, WRITE, EINVAL);
+	assert_memory_refused(map, SIZE_MAX / 2, WRITE, EINVAL);
+	assert_memory_refused(map, 2 * SIZE, WRITE, EFAULT);
+	assert_memory_refused(map + last, 4097, WRITE, EFAULT);
+	assert_memory_refused(map + SIZE, 1, WRITE, EFAULT);
+	assert_memory_refused(map, SIZE, IBV_ACCESS_REMOTE_WRITE, EINVAL);
+}
+
+/* What was pinned of a range before its end was missing is not any more: else EBUSY. */
+static void memory_ranges(void)
+{
+	char *anonymous =
+		map_with_gap(PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	char *file = map_with_gap(PROT_READ | PROT_WRITE, MAP_SHARED, guest_fd);
+	struct pinv_lease *lease = pinv_lease_acquire(guest_fd, PINV_LEASE_EXCLUSIVE);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(lease);
+	assert_memory_refused(NULL, 4096, WRITE, EFAULT);
+	assert_memory_refused(NULL, SIZE_MAX, WRITE, EINVAL);
+	assert_memory_refused((void *)-4096UL, 8192, WRITE, EINVAL);
+	assert_memory_ranges_refused(anonymous);
+	assert_memory_ranges_refused(file);
+	CU_ASSERT_EQUAL(mprotect(anonymous, SIZE, PROT_READ), 0);
+	assert_memory_refused(anonymous, SIZE, WRITE, EFAULT);
+	CU_ASSERT_EQUAL(pinv_lease_release(lease), 0);
+	assert_memory_refused(file, SIZE, WRITE, EPERM);
+	CU_ASSERT_EQUAL(kind_held(), PINV_LEASE_NONE);
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
+	munmap(anonymous, 2 * SIZE);
+	munmap(file, 2 * SIZE);
+}
+
 static void descriptors(void)
 {
 	int dir, fifo, null, pipe_fds[2], path_only, closed;
@@ -203,19 +266,73 @@ static void growing_past_the_huge_pages(void)
 	set_huge_pages("0");
 }
 
+#define LIMIT 65536
+
+/* All that may be pinned can be: none of it is still counted for what was refused. */
+static bool limit_is_free(void *map)
+{
+	struct pinv_mr *mr = pinv_reg_mr(guest_pd, map, LIMIT, WRITE);
+
+	return mr && !pinv_dereg_mr(mr);
+}
+
+static bool refused_for_memlock(struct pinv_mr *mr)
+{
+	return !mr && errno == ENOMEM;
+}
+
+/* The file has its new size then, for nobody may cut it, and no lease. */
+static int limited_growth(void)
+{
+	uint64_t offset = 7;
+	struct stat st;
+
+	if (!refused_for_memlock(
+		    pinv_grow_file_mr(guest_pd, guest_fd, 2 * LIMIT, WRITE, &offset)))
+		return 10;
+	if (offset != 7 || fstat(guest_fd, &st) || st.st_size != SIZE + 2 * LIMIT)
+		return 11;
+	return kind_held() != PINV_LEASE_NONE ? 12 : 0;
+}
+
+static int limited_memory(char *map)
+{
+	struct pinv_lease *lease;
+
+	if (!refused_for_memlock(pinv_reg_mr(guest_pd, map, LIMIT + 1, WRITE)))
+		return 20;
+	if (!limit_is_free(map))
+		return 21;
+	map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, guest_fd, 0);
+	lease = pinv_lease_acquire(guest_fd, PINV_LEASE_EXCLUSIVE);
+	if (map == MAP_FAILED || !lease)
+		return 22;
+	if (!refused_for_memlock(pinv_reg_mr(guest_pd, map, SIZE, WRITE)))
+		return 23;
+	if (!limit_is_free(map))
+		return 24;
+	return pinv_lease_release(lease) || kind_held() != PINV_LEASE_NONE ? 25 : 0;
+}
+
 static int limited(void)
 {
-	struct rlimit small = { 65536, 65536 };
+	struct rlimit small = { LIMIT, LIMIT };
+	char *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct pinv_mr *mr;
+	int status;
 
 	if (setrlimit(RLIMIT_MEMLOCK, &small) || setgroups(0, NULL) || setgid(65534) ||
 	    setuid(65534))
 		return 1;
 	mr = pinv_reg_file_mr(guest_pd, guest_fd, 0, 0, WRITE);
-	if (mr || errno != ENOMEM || kind_held() != PINV_LEASE_NONE)
+	if (!refused_for_memlock(mr) || kind_held() != PINV_LEASE_NONE)
 		return 2;
-	mr = pinv_reg_file_mr(guest_pd, guest_fd, 0, 32768, WRITE);
-	return !mr || pinv_dereg_mr(mr) ? 3 : 0;
+	mr = pinv_reg_file_mr(guest_pd, guest_fd, 0, LIMIT, WRITE);
+	if (!mr || pinv_dereg_mr(mr))
+		return 3;
+	status = limited_memory(memory);
+	return status ? status : limited_growth();
 }
 
 static int status_of(pid_t child)
@@ -240,6 +357,7 @@ static void no_memlock(void)
 	}
 	CU_ASSERT_EQUAL(status_of(child), 0);
 	guest_pd = before;
+	CU_ASSERT_EQUAL(truncate_errno(true), 0);
 }
 
 static void not_the_owner(void)
@@ -483,6 +601,7 @@ static void device_is_removed(void)
 
 const struct guest_test guest_bad_tests[] = {
 	{ "bad ranges", ranges },
+	{ "bad ranges of memory", memory_ranges },
 	{ "bad descriptors", descriptors },
 	{ "cut before mapping", cut_before_mapping },
 	{ "sparse file", sparse_file },
