@@ -46,6 +46,27 @@ END
 "$root/stranger/build/stranger"
 echo "ok: find_package"
 
+# The examples as Debian's package has them, in a folder of their own
+mkdir "$root/examples"
+while read -r files; do
+	# shellcheck disable=SC2086
+	(cd "$SOURCE" && cp $files "$root/examples/")
+done <"$SOURCE/debian/pinverbs-doc.examples"
+if ! { "$CMAKE" -S "$root/examples" -B "$root/built" -DCMAKE_PREFIX_PATH="$root" -DCMAKE_C_COMPILER="$CC" \
+	-DCMAKE_C_FLAGS="-Wall -Wextra -Werror ${FLAGS:-}" -Werror=dev && "$CMAKE" --build "$root/built"; } \
+	>"$work/log" 2>&1; then
+	cat "$work/log"
+	exit 1
+fi
+for program in built/appendlog built/filelog built/forked built/growing built/handover built/kvstore \
+	built/refused built/register examples/kvstore-restart examples/run; do
+	[ -x "$root/$program" ] || { echo "no program: $program"; exit 1; }
+done
+status=0
+"$root/built/kvstore" >"$work/log" 2>&1 || status=$?
+[ "$status" = 2 ] && grep -q '^kvstore: usage' "$work/log"
+echo "ok: examples"
+
 # DESTDIR, as packagers use it
 DESTDIR=$root/staged "$CMAKE" --install "$BUILD" >"$work/log"
 [ "$(find "$root/staged" -name libpinverbs.so.1)" ]
