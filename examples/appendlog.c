@@ -19,16 +19,11 @@
 #include <unistd.h>
 #include <pinverbs.h>
 #include "link.h"
+#include "show.h"
 
 #define SIZE   (1024 * 1024)
 #define RECORD 64
 #define BATCH  16 /* records between barriers */
-
-static void show(void *arg, const char *message)
-{
-	(void)arg;
-	fprintf(stderr, "%s\n", message);
-}
 
 /* Answers each barrier, until the client has gone. Returns the bytes that are durable. */
 static uint64_t serve(struct link *link, struct pinv_mr *file)

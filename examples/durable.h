@@ -9,10 +9,10 @@
 #include <stdbool.h>
 #include "link.h"
 
-/* Access flags for the server's region */
-#define DURABLE_ACCESS                                                                 \
-	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | PINV_ACCESS_FLUSH_GLOBAL | \
-	 PINV_ACCESS_FLUSH_PERSISTENT)
+/* Access flags for the server's region, without and with flush */
+#define WRITE_ACCESS (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE)
+#define DURABLE_ACCESS \
+	(WRITE_ACCESS | PINV_ACCESS_FLUSH_GLOBAL | PINV_ACCESS_FLUSH_PERSISTENT)
 
 /*
  * All return 0, or -1 with errno. The server tells the client whether its region can be flushed;

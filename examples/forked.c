@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <pinverbs.h>
+#include "show.h"
 
 #define SIZE  8192
 #define WRITE (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE)
@@ -121,6 +122,7 @@ int main(void)
 	int go[2], status;
 	pid_t child;
 
+	pinv_set_log(show, NULL);
 	if (!pd)
 		err(1, "open an RDMA device (see ibv_devices)");
 	if (!qp || memory == MAP_FAILED || pipe(go))

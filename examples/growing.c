@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <pinverbs.h>
+#include "show.h"
 
 #define SEGMENT  (256 * 1024)
 #define SEGMENTS 4
@@ -29,6 +30,7 @@ int main(int argc, char **argv)
 	char text[32];
 	int fd, i;
 
+	pinv_set_log(show, NULL);
 	if (argc != 2)
 		errx(2, "usage: growing FILE");
 	if (!pd)

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <pinverbs.h>
+#include "show.h"
 
 #define SIZE (1024 * 1024)
 
@@ -105,6 +106,7 @@ int main(int argc, char **argv)
 	int sockets[2], uverbs, file, tries, status;
 	pid_t server;
 
+	pinv_set_log(show, NULL);
 	if (argc != 2)
 		errx(2, "usage: handover FILE");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets))

@@ -21,6 +21,7 @@
 #include <unistd.h>
 #include <pinverbs.h>
 #include "durable.h"
+#include "show.h"
 
 #define SLOTS 4096
 
@@ -82,10 +83,9 @@ static int run_server(const char *path, const char *address, const char *port)
 		err(1, "protection domain");
 	table = pinv_reg_file_mr(pd, fd, 0, 0, DURABLE_ACCESS);
 	flush = table;
+	pinv_set_log(show, NULL);
 	if (!table)
-		table = pinv_reg_file_mr(pd, fd, 0, 0,
-					 IBV_ACCESS_LOCAL_WRITE |
-						 IBV_ACCESS_REMOTE_WRITE);
+		table = pinv_reg_file_mr(pd, fd, 0, 0, WRITE_ACCESS);
 	if (!table)
 		err(1, "register %s", path);
 	printf("ready: %d entries\n", count_entries(pinv_mr_ibv(table)->addr));

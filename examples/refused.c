@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <pinverbs.h>
+#include "show.h"
 
 #define SIZE (1024 * 1024)
 
@@ -82,6 +83,7 @@ int main(int argc, char **argv)
 	pid_t blocker;
 	char byte;
 
+	pinv_set_log(show, NULL);
 	if (argc != 2)
 		errx(2, "usage: refused FILE");
 	if (pipe(ready) || pipe(go))

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "internal.h"
 
@@ -208,12 +210,29 @@ static void explain_no_room(int err, size_t length, struct pinv_cap_info *why)
 			 : "free space; of huge pages: sysctl vm.nr_hugepages");
 }
 
+/* With a limit of 0 the kernel refuses with EPERM, where it is ENOMEM above any other limit. */
+static bool may_lock_nothing(struct pinv_cap_info *why)
+{
+	struct __user_cap_header_struct header = { .version =
+							   _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur ||
+	    syscall(SYS_capget, &header, sets) ||
+	    sets[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK))
+		return false;
+	SAY(why->reason, "no memory may be locked: RLIMIT_MEMLOCK is 0");
+	SAY(why->remedy, "raise the limit (ulimit -l)");
+	return true;
+}
+
 static void explain_not_permitted(const char *operation, struct pinv_cap_info *why)
 {
 	if (strcmp(operation, "register")) {
 		SAY(why->reason, "the file is sealed, or may only be appended to");
 		SAY(why->remedy, "see its seals (F_GET_SEALS) and lsattr(1)");
-	} else {
+	} else if (!may_lock_nothing(why)) {
 		SAY(why->reason,
 		    "no exclusive layout lease of this process covers the mapping");
 		SAY(why->remedy,
@@ -386,6 +405,8 @@ int fail_address_mr(const void *address, const char *operation, int err, size_t 
 	SAY(object, "%zu bytes at %p", length, address);
 	switch (err) {
 	case EPERM:
+		if (may_lock_nothing(&why))
+			break;
 		SAY(why.reason,
 		    "it maps a DAX file without exclusive layout lease of this "
 		    "process on the same description");

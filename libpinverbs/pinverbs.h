@@ -170,7 +170,7 @@ int pinv_close_pd(struct ibv_pd *pd);
  * Returns NULL with errno: those of pinv_lease_acquire() for a DAX file; EACCES write access
  * asked for and @fd not open for reading and writing; EINVAL empty range, or one that does
  * not lie within the file, or not a regular file, or @pd is NULL; ENOMEM, over RLIMIT_MEMLOCK
- * too (P9); EFAULT the kernel does not pin the pages of this file for writing (page cache, P7),
+ * too (P9); EPERM with a RLIMIT_MEMLOCK of 0; EFAULT the kernel does not pin the pages of this file for writing (page cache, P7),
  * or a hole under a read-only mapping (P8), or a file without lease was cut meanwhile; those of
  * mmap(2) and ibv_reg_mr(3).
  * Rules: P1, P3, P5, P7, P8, P9, P11.
@@ -206,7 +206,7 @@ struct pinv_mr *pinv_grow_file_mr(struct ibv_pd *pd, int fd, size_t length, int 
  * Ownership: the handle is the caller's, to be given to pinv_dereg_mr(); so is the memory, which
  * must stay mapped. A mapping of a DAX file needs a lease that the caller holds (P1).
  * Threads: safe.
- * Returns NULL with errno: those of ibv_reg_mr(3); EPERM no lease for a DAX file; EINVAL
+ * Returns NULL with errno: those of ibv_reg_mr(3); EPERM no lease for a DAX file, or RLIMIT_MEMLOCK is 0; EINVAL
  * @length is 0, an older kernel, and memory was registered before by other means, or @pd is
  * NULL.
  * Rules: F1, P1, P2, P9.

@@ -120,9 +120,9 @@ static int explain_refusal(struct request *r, int err)
 {
 	switch (err) {
 	case EPERM:
-		return refuse(
-			r, err,
-			"the lease was released, or is on another description (P1, P3)");
+		return refuse(r, err,
+			      "the lease was released, or is on another description (P1, "
+			      "P3), or no memory may be locked (RLIMIT_MEMLOCK is 0)");
 	case ENOMEM:
 		return refuse(
 			r, err,
