@@ -158,7 +158,7 @@ plan_provider()
 		# it takes the device away
 		unplug) last=("$name") ;;
 		verbs) parallel=("$name") ;;
-		pyverbs | select | tools | later) stock+=("$name") ;;
+		pyverbs | select | tools | later | lease-stock) stock+=("$name") ;;
 		*) series+=("$name") ;;
 		esac
 	done

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * pinrxedv_reg_lease_mr(): what it registers, and what the log says when it refuses. Runs in a
- * guest with layout leases; LEASE_DIR is a folder on a DAX file system.
+ * guest with layout leases; LEASE_DIR is a folder on a DAX file system. "lease stock": on a kernel that has
+ * none, or with librxe.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -209,6 +210,26 @@ static void says_what_is_wrong_with_the_file(struct fabric *f)
 	close(pipes[1]);
 }
 
+/* A kernel without the series, or a device that pinrxe does not drive: nothing is tried. */
+static void not_there(struct fabric *f)
+{
+	int fd = new_file(O_RDWR);
+
+	if (pinrxedv_is_supported(f->context->device)) {
+		expect_refused(f, fd, 0, 65536, ACCESS, EOPNOTSUPP,
+			       "the kernel has no layout leases");
+	} else {
+		errno = 0;
+		CHECK(!pinrxedv_reg_lease_mr(f->pd, fd, 0, 65536, ACCESS));
+		CHECK_INT(errno, EOPNOTSUPP);
+	}
+	close(fd);
+}
+
+static const struct test stock_tests[] = {
+	{ "not-there", not_there },
+};
+
 static const struct test tests[] = {
 	{ "registers-under-a-lease", registers_under_a_lease },
 	{ "flushes-to-persistence", flushes_to_persistence },
@@ -221,5 +242,7 @@ int main(int argc, char **argv)
 	close(mkstemp(log_file));
 	setenv("VERBS_LOG_LEVEL", "1", 1);
 	setenv("VERBS_LOG_FILE", log_file, 1);
+	if (argc > 1 && !strcmp(argv[1], "stock"))
+		return run_tests(stock_tests, 1, 1, argv);
 	return run_tests(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -228,6 +228,32 @@ static void what_a_cq_lacks(struct fabric *f)
 	CHECK_INT(errno, EINVAL);
 }
 
+/* What the kernel's driver has not is refused with the same error, whatever it is. */
+static void what_the_kernel_lacks(struct fabric *f)
+{
+	struct ibv_xrcd_init_attr xrcd = { .comp_mask = IBV_XRCD_INIT_ATTR_FD |
+							IBV_XRCD_INIT_ATTR_OFLAGS,
+					   .fd = -1,
+					   .oflags = O_CREAT };
+	struct ibv_qp_init_attr qp = { .qp_type = IBV_QPT_RAW_PACKET, .cap = small_cap };
+	struct ibv_alloc_dm_attr dm = { .length = 4096 };
+	struct ibv_cq *cq = ibv_create_cq(f->context, 10, NULL, NULL, 0);
+
+	CHECK(cq != NULL);
+	qp.send_cq = qp.recv_cq = cq;
+	CHECK(!ibv_open_xrcd(f->context, &xrcd));
+	CHECK_INT(errno, EOPNOTSUPP);
+	CHECK(!ibv_create_qp(f->pd, &qp));
+	CHECK_INT(errno, EOPNOTSUPP);
+	CHECK(!ibv_reg_dmabuf_mr(f->pd, 0, 4096, 0, -1, IBV_ACCESS_LOCAL_WRITE));
+	CHECK_INT(errno, EOPNOTSUPP);
+	CHECK(!ibv_reg_mr(f->pd, f->memory, 4096, IBV_ACCESS_ON_DEMAND));
+	CHECK_INT(errno, EOPNOTSUPP);
+	CHECK(!ibv_alloc_dm(f->context, &dm));
+	CHECK_INT(errno, EOPNOTSUPP);
+	CHECK_INT(ibv_destroy_cq(cq), 0);
+}
+
 /* A region that begins at another address for peers, and at 0. */
 static void region_with_iova(struct fabric *f)
 {
@@ -292,6 +318,7 @@ static const struct test tests[] = {
 	{ "parent-domain", parent_domain },
 	{ "thread-domain", thread_domain },
 	{ "what-a-cq-lacks", what_a_cq_lacks },
+	{ "what-the-kernel-lacks", what_the_kernel_lacks },
 	{ "region-with-iova", region_with_iova },
 	{ "signals-all-the-time", signals_all_the_time },
 };
