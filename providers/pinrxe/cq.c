@@ -234,45 +234,26 @@ static inline void give_back(struct pinrxe_cq *cq, uint32_t consumer)
 }
 
 /*
- * Verbs give an invalidation another bit than the kernel, which rxe writes here, too. In verbs that one is for
- * checksums, of which rxe knows nothing.
- */
-enum {
-	KERNEL_WC_WITH_INV = 1 << 2
-};
-
-unsigned int pinrxe_wc_flags(unsigned int flags)
-{
-	return flags & KERNEL_WC_WITH_INV ? flags ^ (KERNEL_WC_WITH_INV | IBV_WC_WITH_INV)
-					  : flags;
-}
-
-static inline void copy_wc(struct ibv_wc *wc, const struct ib_uverbs_wc *entry)
-{
-	memcpy(wc, entry, sizeof(*wc));
-	if (unlikely(wc->wc_flags & KERNEL_WC_WITH_INV))
-		wc->wc_flags = pinrxe_wc_flags(wc->wc_flags);
-}
-
-/*
- * Goes on where take() has copied an error as its entry @i: before the application can act on it,
- * what it posts to that QP must be known to be flushed.
+ * Goes on where take() has copied as its entry @i one that is not handed out as it is: an error, of which, before
+ * the application can act on it, must be known that what it posts to that QP is flushed; or flags of the kernel's.
  */
 static __attribute__((noinline)) int
-take_failed(struct pinrxe_cq *cq, int n, struct ibv_wc *last, int i, uint32_t consumer)
+take_rest(struct pinrxe_cq *cq, int n, struct ibv_wc *last, int i, uint32_t consumer)
 {
 	struct pinrxe_ring *ring = &cq->ring;
 	uint32_t producer = pinrxe_load_index(&ring->buf->producer_index) & ring->mask;
 	struct ibv_wc *wc = last - i;
 
 	for (i++; i < n && consumer != producer; i++) {
-		copy_wc(&wc[i], pinrxe_slot(ring, consumer));
+		memcpy(&wc[i], pinrxe_slot(ring, consumer), sizeof(*wc));
 		consumer = pinrxe_next(ring, consumer);
 	}
 	give_back(cq, consumer);
-	for (n = 0; n < i; n++)
+	for (n = 0; n < i; n++) {
+		wc[n].wc_flags = pinrxe_wc_flags(wc[n].wc_flags);
 		if (wc[n].status != IBV_WC_SUCCESS)
 			pinrxe_qp_failed(cq->vcq.cq.context, wc[n].qp_num);
+	}
 	return i;
 }
 
@@ -286,10 +267,10 @@ static inline int take(struct pinrxe_cq *cq, int n, struct ibv_wc *wc)
 
 	producer = pinrxe_load_index(&ring->buf->producer_index) & mask;
 	for (i = 0; i < n && consumer != producer; i++, wc++) {
-		copy_wc(wc, pinrxe_slot(ring, consumer));
+		memcpy(wc, pinrxe_slot(ring, consumer), sizeof(*wc));
 		consumer = (consumer + 1) & mask;
-		if (unlikely(wc->status != IBV_WC_SUCCESS))
-			return take_failed(cq, n, wc, i, consumer);
+		if (unlikely(wc->status | (wc->wc_flags & PINRXE_KERNEL_WITH_INV)))
+			return take_rest(cq, n, wc, i, consumer);
 	}
 	give_back(cq, consumer);
 	return i;

@@ -139,6 +139,21 @@ static inline struct pinrxe_qp *qp_ex_to_qp(const struct ibv_qp_ex *qp)
 #define pinrxe_warn(context, ...) verbs_warn(verbs_get_ctx(context), __VA_ARGS__)
 #define pinrxe_info(context, ...) verbs_info(verbs_get_ctx(context), __VA_ARGS__)
 
+/*
+ * Verbs give an invalidation another bit than the kernel, whose bit rxe writes to completions. In verbs that one is
+ * for checksums, of which rxe knows nothing.
+ */
+enum {
+	PINRXE_KERNEL_WITH_INV = 1 << 2
+};
+
+static inline unsigned int pinrxe_wc_flags(unsigned int flags)
+{
+	if (flags & PINRXE_KERNEL_WITH_INV)
+		flags ^= PINRXE_KERNEL_WITH_INV | IBV_WC_WITH_INV;
+	return flags;
+}
+
 /* the functions of pinrxe call each other directly, whatever the build's flags are */
 #pragma GCC visibility push(hidden)
 
@@ -183,8 +198,6 @@ int pinrxe_poll_cq(struct ibv_cq *cq, int n, struct ibv_wc *wc);
 void pinrxe_cq_clean(struct pinrxe_cq *cq, uint32_t qp_num);
 
 /* cq_ex.c */
-/* What verbs call the flags of a completion that the kernel has written. */
-unsigned int pinrxe_wc_flags(unsigned int flags);
 void pinrxe_fill_cq_ex(struct pinrxe_cq *cq, uint64_t wc_flags);
 
 static inline size_t pinrxe_recv_slot_size(uint32_t max_sge)
