@@ -44,7 +44,8 @@ struct mapping {
 };
 
 /*
- * Guards everything here. Held for short, never while the kernel is asked to map for the program.
+ * Guards everything here. Held for short; while the kernel is asked to map for the program only by
+ * mremap(), of what is on the list.
  * The program's allocator may call mmap() with its own lock held, so nothing under this one calls
  * the allocator: what is needed comes from nodes. For the same reason fork() does not wait for
  * it, when it may have the allocator's already: a child begins with an open lock, and the list
@@ -314,8 +315,8 @@ static void note_mapping(void *address, size_t length, int flags, int fd)
 	errno = err;
 }
 
-EXPORT void *mmap(void *address, size_t length, int protection, int flags, int fd,
-		  off_t offset)
+static void *map(void *address, size_t length, int protection, int flags, int fd,
+		 off_t offset)
 {
 	address =
 		(void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
@@ -324,8 +325,17 @@ EXPORT void *mmap(void *address, size_t length, int protection, int flags, int f
 	return address;
 }
 
+EXPORT void *mmap(void *address, size_t length, int protection, int flags, int fd,
+		  off_t offset)
+{
+	return map(address, length, protection, flags, fd, offset);
+}
+
 EXPORT void *mmap64(void *address, size_t length, int protection, int flags, int fd,
-		    off_t offset) __attribute__((alias("mmap")));
+		    off_t offset)
+{
+	return map(address, length, protection, flags, fd, offset);
+}
 
 /* Noted first: afterwards the range may be another thread's. What is refused is not noted. */
 EXPORT int munmap(void *address, size_t length)
@@ -350,29 +360,60 @@ static struct file *file_at(uintptr_t address)
 	return NULL;
 }
 
+static bool is_noted(uintptr_t start, uintptr_t end)
+{
+	struct mapping *mapping;
+
+	for (mapping = mappings; mapping; mapping = mapping->next)
+		if (mapping->end > start && mapping->start < end)
+			return true;
+	return false;
+}
+
+/* Caller holds the lock. @file: of the first byte, or NULL */
+static void note_moved(struct file *file, uintptr_t old, size_t old_length, uintptr_t new,
+		       size_t new_length)
+{
+	int err = errno;
+
+	if (file)
+		file->users++;
+	if (old_length)
+		remove_range(old, old + old_length);
+	remove_range(new, new + new_length);
+	if (file)
+		add_mapping(new, new + new_length, file);
+	errno = err;
+}
+
+/*
+ * The range that a mapping leaves may at once be another thread's: so the kernel is asked with the lock
+ * held, if something is noted of it, and what is noted later stays.
+ */
 EXPORT void *mremap(void *address, size_t length, size_t new_length, int flags, ...)
 {
+	uintptr_t start = (uintptr_t)address;
 	void *target = NULL, *result;
 	struct file *file;
 	va_list args;
+	bool noted;
 
 	va_start(args, flags);
 	if (flags & MREMAP_FIXED)
 		target = va_arg(args, void *);
 	va_end(args);
-	result = (void *)syscall(SYS_mremap, address, length, new_length, flags, target);
-	if (result == MAP_FAILED)
-		return result;
 	pthread_mutex_lock(&lock);
-	file = file_at((uintptr_t)address);
-	if (file)
-		file->users++;
-	if (!(flags & MREMAP_DONTUNMAP))
-		remove_range((uintptr_t)address, (uintptr_t)address + round_up(length));
-	remove_range((uintptr_t)result, (uintptr_t)result + round_up(new_length));
-	if (file)
-		add_mapping((uintptr_t)result, (uintptr_t)result + round_up(new_length),
-			    file);
+	file = file_at(start);
+	noted = file || is_noted(start, start + round_up(length));
+	if (!noted)
+		pthread_mutex_unlock(&lock);
+	result = (void *)syscall(SYS_mremap, address, length, new_length, flags, target);
+	if (!noted)
+		pthread_mutex_lock(&lock);
+	if (result != MAP_FAILED)
+		note_moved(file, start,
+			   noted && !(flags & MREMAP_DONTUNMAP) ? round_up(length) : 0,
+			   (uintptr_t)result, round_up(new_length));
 	pthread_mutex_unlock(&lock);
 	return result;
 }
