@@ -6,7 +6,8 @@
 # ends without a result, or a guest without a status, has failed.
 
 # Runs once for every caller of this clone: the programs, with what is new in them.  The tests' need
-# packages that the demo does without, and the source of rdma-core.
+# packages that the demo does without.  The provider wants the source of rdma-core, without which one example
+# does less.
 build_programs() # [TARGET...]
 {
 	local -a targets=() generator=(-G Ninja)
@@ -14,12 +15,9 @@ build_programs() # [TARGET...]
 	local out=$cache/build/programs-$(echo "$top" | sha256sum | cut -c 1-12).log
 
 	lock "programs-$(echo "$top" | sha256sum | cut -c 1-12)" "builds the programs of this clone"
-	provider_cmake=()
-	if (($#)); then
-		targets=(--target "$@")
-	else
-		provider_options
-	fi
+	(($# == 0)) || targets=(--target "$@")
+	provider_options
+	[[ ! ${targets[*]} || ! $rdma_core ]] || targets+=(pinrxe)
 	reuse_objects
 	# a folder that was configured by hand stays as it is
 	if grep -qs '^CMAKE_GENERATOR:[A-Z]*=Unix Makefiles$' "$top/build/CMakeCache.txt"; then
