@@ -210,6 +210,70 @@ static void polling_a_removed_device(void)
 	free_ring(&cq.ring);
 }
 
+/* One request of a batch, by any call and with any data; the buffers that are read are there. */
+static void any_request(struct ibv_qp_ex *ex, char *data)
+{
+	struct ibv_data_buf bufs[5];
+	struct ibv_sge list[5];
+
+	switch (any() % 6) {
+	case 0:
+		ibv_wr_rdma_write(ex, any(), any());
+		break;
+	case 1:
+		ibv_wr_rdma_write_imm(ex, any(), any(), any());
+		break;
+	case 2:
+		ibv_wr_rdma_read(ex, any(), any());
+		break;
+	case 3:
+		ibv_wr_atomic_cmp_swp(ex, any(), any(), any(), any());
+		break;
+	case 4:
+		ibv_wr_send_inv(ex, any());
+		break;
+	default:
+		pinrxedv_wr_flush(ex, any(), any(), any(), any(), any());
+		return;
+	}
+	for (int i = 0; i < 5; i++) {
+		bufs[i] = (struct ibv_data_buf){ data, any() % 64 };
+		list[i] = (struct ibv_sge){ any(), any(), any() };
+	}
+	switch (any() % 4) {
+	case 0:
+		ibv_wr_set_sge(ex, any(), any(), any());
+		break;
+	case 1:
+		ibv_wr_set_sge_list(ex, any() % 6, list);
+		break;
+	case 2:
+		ibv_wr_set_inline_data(ex, data, any() % 64);
+		break;
+	default:
+		ibv_wr_set_inline_data_list(ex, any() % 6, bufs);
+	}
+}
+
+static void hostile_receives(void)
+{
+	struct ibv_sge sge[4] = {};
+	struct ibv_recv_wr recv = { .sg_list = sge }, *bad;
+	struct pinrxe_srq srq = { .rq.max_sge = 3 };
+
+	srq.vsrq.srq.context = &context.vctx.context;
+	make_ring(&srq.rq.ring, 7);
+	for (int i = 0; i < 50000; i++) {
+		corrupt(&srq.rq.ring);
+		recv.num_sge = any();
+		for (int j = 0; j < 4; j++)
+			sge[j] = (struct ibv_sge){ any(), any(), any() };
+		pinrxe_post_srq_recv(&srq.vsrq.srq, &recv, &bad);
+		CHECK(srq.rq.ring.own <= srq.rq.ring.mask);
+	}
+	free_ring(&srq.rq.ring);
+}
+
 static void hostile_requests(void)
 {
 	struct ibv_sge sge[4] = {};
@@ -217,7 +281,11 @@ static void hostile_requests(void)
 	struct pinrxe_qp qp;
 
 	make_qp(&qp, IBV_QPT_RC);
-	pinrxe_fill_qp_ex(&qp, IBV_QP_EX_WITH_RDMA_WRITE);
+	pinrxe_fill_qp_ex(&qp, IBV_QP_EX_WITH_RDMA_WRITE |
+				       IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM |
+				       IBV_QP_EX_WITH_RDMA_READ |
+				       IBV_QP_EX_WITH_SEND_WITH_INV |
+				       IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP);
 	for (int i = 0; i < 50000; i++) {
 		struct ibv_send_wr wr[3], *bad;
 		struct ibv_recv_wr recv = { .sg_list = sge, .num_sge = any() }, *bad_recv;
@@ -247,13 +315,8 @@ static void hostile_requests(void)
 		pinrxe_post_send(&qp.vqp.qp, wr, &bad);
 		pinrxe_post_recv(&qp.vqp.qp, &recv, &bad_recv);
 		ibv_wr_start(&qp.vqp.qp_ex);
-		for (int n = any() % 80; n; n--) {
-			ibv_wr_rdma_write(&qp.vqp.qp_ex, any(), any());
-			if (n % 2)
-				ibv_wr_set_sge(&qp.vqp.qp_ex, any(), any(), any());
-			else
-				ibv_wr_set_inline_data(&qp.vqp.qp_ex, data, any() % 64);
-		}
+		for (int n = any() % 80; n; n--)
+			any_request(&qp.vqp.qp_ex, data);
 		ibv_wr_complete(&qp.vqp.qp_ex);
 		CHECK(qp.sq.own <= qp.sq.mask && qp.rq.ring.own <= qp.rq.ring.mask);
 	}
@@ -417,13 +480,35 @@ static void *post(void *arg)
 	return NULL;
 }
 
+/* By ibv_wr_*, two at a time: all or none of them. */
+static void *post_batches(void *arg)
+{
+	struct game *g = arg;
+	struct ibv_qp_ex *ex = &g->qp.vqp.qp_ex;
+
+	for (uint64_t i = 0; i < TOTAL / 4;) {
+		ibv_wr_start(ex);
+		for (uint64_t j = i; j < i + 2; j++) {
+			ex->wr_id = ~j;
+			ex->wr_flags = 0;
+			ibv_wr_rdma_write(ex, 0, 0);
+			ibv_wr_set_sge(ex, 0, j, 8);
+		}
+		if (!ibv_wr_complete(ex))
+			i += 2;
+		else
+			sched_yield();
+	}
+	return NULL;
+}
+
 static void *consume(void *arg)
 {
 	struct game *g = arg;
 	struct pinrxe_ring *ring = &g->qp.sq;
 	uint32_t consumer = 0;
 
-	while (g->taken < 2 * (TOTAL / 4)) {
+	while (g->taken < 3 * (TOTAL / 4)) {
 		struct rxe_send_wqe *wqe =
 			(void *)(ring->slots + ((size_t)consumer << ring->shift));
 
@@ -446,15 +531,17 @@ static void *consume(void *arg)
 static void requests_between_threads(void)
 {
 	static struct game g;
-	pthread_t threads[3];
+	pthread_t threads[4];
 
 	make_qp(&g.qp, IBV_QPT_RC);
+	pinrxe_fill_qp_ex(&g.qp, IBV_QP_EX_WITH_RDMA_WRITE);
 	CHECK(!pthread_create(&threads[0], NULL, consume, &g));
 	CHECK(!pthread_create(&threads[1], NULL, post, &g));
 	CHECK(!pthread_create(&threads[2], NULL, post, &g));
-	for (int i = 0; i < 3; i++)
+	CHECK(!pthread_create(&threads[3], NULL, post_batches, &g));
+	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
-	CHECK(g.taken == 2 * (TOTAL / 4));
+	CHECK(g.taken == 3 * (TOTAL / 4));
 	free_qp(&g.qp);
 }
 
@@ -648,6 +735,7 @@ int main(int argc, char **argv)
 	hostile_completions();
 	polling_a_removed_device();
 	hostile_requests();
+	hostile_receives();
 	nothing_to_post();
 	lease_needs_an_open_file();
 	return 0;
