@@ -154,7 +154,7 @@ enum {
 struct watched {
 	struct ibv_cq *cq;
 	struct ibv_qp *other;
-	atomic_bool end;
+	atomic_bool fed, end;
 	atomic_int wrong, of_the_other, posted;
 };
 
@@ -182,7 +182,7 @@ static void *feed(void *arg)
 	struct watched *w = arg;
 	struct ibv_recv_wr recv = {}, *bad;
 
-	while (!w->end) {
+	while (!w->fed) {
 		if (!ibv_post_recv(w->other, &recv, &bad))
 			w->posted++;
 		sched_yield();
@@ -220,8 +220,11 @@ static void destroyed_while_others_poll(struct fabric *f)
 			set_state(end.qp, IBV_QPS_RESET);
 		CHECK_INT(ibv_destroy_qp(end.qp), 0);
 	}
+	/* those who poll go on until they have all that was posted: so that has to be known first */
+	w.fed = true;
+	pthread_join(threads[2], NULL);
 	w.end = true;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
 	CHECK(end.qp != NULL);
 	CHECK_INT(w.wrong, 0);
