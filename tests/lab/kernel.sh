@@ -9,7 +9,7 @@ source_package=linux-source-6.12
 source_tarball=/usr/src/$source_package.tar.xz
 # For make: where each macro of a message comes from costs the compiler a fortieth of its time.
 cheaper=KCFLAGS=-ftrack-macro-expansion=0
-# The two kernels of the demo, which a new user waits for, take it a quarter less.  fpu/signal.c leaves out a
+# The two kernels of the demo, which a new user waits for, take it a sixth less.  fpu/signal.c leaves out a
 # call of what is not configured by -fipa-cp only.  Warnings are what the other flavours are built for.
 cheapest="$cheaper -O1 -fipa-cp -w --param ggc-min-expand=1000 --param ggc-min-heapsize=1048576"
 
@@ -106,7 +106,7 @@ unpack_source() # sets pristine
 		rm -rf "$cache/src/unpacking"
 		mkdir "$cache/src/unpacking" || die "no disk space in $cache: free some or set XDG_CACHE_HOME"
 		progress "unpacking $source_package $version"
-		# a fifth of the files are for other processors
+		# a sixth of the files are for other processors
 		if ! await tar -C "$cache/src/unpacking" --strip-components=1 \
 			--exclude="$source_package/arch/[!x]*/*."{c,h,S,dts,dtsi} -xJf "$source_tarball" 2>"$log"; then
 			temporary+=("$cache/src/unpacking")
