@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <stdio.h>
 
+#include "fs_ioctl.h"
 #include "scene.h"
 
 /* One operation on the file; 0 or more, or -errno. */
@@ -55,19 +56,6 @@ static void allowed_without_lease(allowed_op op)
 
 /* ---- the operations ---- */
 
-static long with_fd(struct actor *a, const char *path, int flags,
-		    long (*step)(struct actor *a, long fd))
-{
-	long fd = a_open(a, path, flags);
-	long ret;
-
-	if (fd < 0)
-		return fd;
-	ret = step(a, fd);
-	a_close(a, fd);
-	return ret;
-}
-
 static long check_content(struct actor *a, long fd)
 {
 	return a_pread_check(a, fd, PAGE, 2 * PAGE, FILE_SEED);
@@ -75,7 +63,7 @@ static long check_content(struct actor *a, long fd)
 
 static long op_read(struct actor *a, const char *path)
 {
-	return with_fd(a, path, O_RDONLY, check_content);
+	return a_with_fd(a, path, O_RDONLY, check_content);
 }
 
 static long overwrite(struct actor *a, long fd)
@@ -87,12 +75,12 @@ static long overwrite(struct actor *a, long fd)
 
 static long op_write_in_place(struct actor *a, const char *path)
 {
-	return with_fd(a, path, O_RDWR, overwrite);
+	return a_with_fd(a, path, O_RDWR, overwrite);
 }
 
 static long op_direct_write_in_place(struct actor *a, const char *path)
 {
-	return with_fd(a, path, O_RDWR | O_SYNC, overwrite);
+	return a_with_fd(a, path, O_RDWR | O_SYNC, overwrite);
 }
 
 /* A hole behind the old end, then data into it. */
@@ -107,7 +95,7 @@ static long grow_and_fill(struct actor *a, long fd)
 
 static long op_write_into_hole(struct actor *a, const char *path)
 {
-	return with_fd(a, path, O_RDWR, grow_and_fill);
+	return a_with_fd(a, path, O_RDWR, grow_and_fill);
 }
 
 static long append(struct actor *a, long fd)
@@ -123,7 +111,7 @@ static long op_append(struct actor *a, const char *path)
 
 	if (stat(path, &before))
 		return -errno;
-	n = with_fd(a, path, O_WRONLY | O_APPEND, append);
+	n = a_with_fd(a, path, O_WRONLY | O_APPEND, append);
 	if (n < 0)
 		return n;
 	return !stat(path, &st) &&
@@ -149,7 +137,7 @@ static long preallocate(struct actor *a, long fd)
 
 static long op_preallocate(struct actor *a, const char *path)
 {
-	return with_fd(a, path, O_RDWR, preallocate);
+	return a_with_fd(a, path, O_RDWR, preallocate);
 }
 
 static long preallocate_keep_size(struct actor *a, long fd)
@@ -159,7 +147,7 @@ static long preallocate_keep_size(struct actor *a, long fd)
 
 static long op_preallocate_keep_size(struct actor *a, const char *path)
 {
-	return with_fd(a, path, O_RDWR, preallocate_keep_size);
+	return a_with_fd(a, path, O_RDWR, preallocate_keep_size);
 }
 
 static long unshare_range(struct actor *a, long fd)
@@ -169,7 +157,7 @@ static long unshare_range(struct actor *a, long fd)
 
 static long op_unshare_range(struct actor *a, const char *path)
 {
-	return with_fd(a, path, O_RDWR, unshare_range);
+	return a_with_fd(a, path, O_RDWR, unshare_range);
 }
 
 static long copy_between(struct actor *a, const char *from, const char *to)
@@ -259,12 +247,12 @@ static long map_and_write(struct actor *a, long fd)
 
 static long op_mmap(struct actor *a, const char *path)
 {
-	return with_fd(a, path, O_RDWR, map_and_write);
+	return a_with_fd(a, path, O_RDWR, map_and_write);
 }
 
 static long op_fsync(struct actor *a, const char *path)
 {
-	return with_fd(a, path, O_RDWR, a_fsync);
+	return a_with_fd(a, path, O_RDWR, a_fsync);
 }
 
 #define ALLOWED_WITHOUT(op)                              \
@@ -362,9 +350,6 @@ CHECK(t3_rename_over_and_recreate, "T3,T7", STOCK_FAIL)
 }
 
 /* ---- ext4: from extents to block pointers and back, the blocks stay ---- */
-
-/* _IO('f', 9), not exported. */
-#define EXT4_IOC_MIGRATE 0x6609
 
 /* Few enough for the pointers in the inode, which is all that the way back can do. */
 #define MIGRATE_SIZE KiB(32)

@@ -10,20 +10,6 @@
 /* Opcode of Linux 6.9; the headers of older systems do not have it. */
 #define URING_OP_FTRUNCATE 55
 
-/* Opens, does one thing, closes. */
-static long with_fd(struct actor *a, const char *path,
-		    long (*step)(struct actor *a, long fd))
-{
-	long fd = a_open(a, path, O_RDWR);
-	long ret;
-
-	if (fd < 0)
-		return fd;
-	ret = step(a, fd);
-	a_close(a, fd);
-	return ret;
-}
-
 static void cut(struct image *img, uint64_t size)
 {
 	img->size = size;
@@ -76,7 +62,7 @@ static long ftruncate_step(struct actor *a, long fd)
 static long ftruncate_run(struct actor *a, const char *path, const char *other)
 {
 	(void)other;
-	return with_fd(a, path, ftruncate_step);
+	return a_with_fd(a, path, O_RDWR, ftruncate_step);
 }
 
 const struct layout_op op_ftruncate = { "ftruncate", ftruncate_run, truncate_effect };
@@ -103,7 +89,7 @@ static long punch_hole_step(struct actor *a, long fd)
 static long punch_hole_run(struct actor *a, const char *path, const char *other)
 {
 	(void)other;
-	return with_fd(a, path, punch_hole_step);
+	return a_with_fd(a, path, O_RDWR, punch_hole_step);
 }
 
 static void two_pages_zero(struct image *img)
@@ -121,7 +107,7 @@ static long zero_range_step(struct actor *a, long fd)
 static long zero_range_run(struct actor *a, const char *path, const char *other)
 {
 	(void)other;
-	return with_fd(a, path, zero_range_step);
+	return a_with_fd(a, path, O_RDWR, zero_range_step);
 }
 
 const struct layout_op op_zero_range = { "ZERO_RANGE", zero_range_run, two_pages_zero };
@@ -135,7 +121,7 @@ static long zero_range_keep_size_step(struct actor *a, long fd)
 static long zero_range_keep_size_run(struct actor *a, const char *path, const char *other)
 {
 	(void)other;
-	return with_fd(a, path, zero_range_keep_size_step);
+	return a_with_fd(a, path, O_RDWR, zero_range_keep_size_step);
 }
 
 static void last_page_zero(struct image *img)
@@ -155,7 +141,7 @@ static long collapse_range_step(struct actor *a, long fd)
 static long collapse_range_run(struct actor *a, const char *path, const char *other)
 {
 	(void)other;
-	return with_fd(a, path, collapse_range_step);
+	return a_with_fd(a, path, O_RDWR, collapse_range_step);
 }
 
 static void collapse_range_effect(struct image *img)
@@ -175,7 +161,7 @@ static long insert_range_step(struct actor *a, long fd)
 static long insert_range_run(struct actor *a, const char *path, const char *other)
 {
 	(void)other;
-	return with_fd(a, path, insert_range_step);
+	return a_with_fd(a, path, O_RDWR, insert_range_step);
 }
 
 static void insert_range_effect(struct image *img)
@@ -203,7 +189,7 @@ static long madvise_remove_step(struct actor *a, long fd)
 static long madvise_remove_run(struct actor *a, const char *path, const char *other)
 {
 	(void)other;
-	return with_fd(a, path, madvise_remove_step);
+	return a_with_fd(a, path, O_RDWR, madvise_remove_step);
 }
 
 const struct layout_op op_madvise_remove = { "MADV_REMOVE", madvise_remove_run,
@@ -219,7 +205,7 @@ static long uring_ftruncate_step(struct actor *a, long fd)
 static long uring_ftruncate_run(struct actor *a, const char *path, const char *other)
 {
 	(void)other;
-	return with_fd(a, path, uring_ftruncate_step);
+	return a_with_fd(a, path, O_RDWR, uring_ftruncate_step);
 }
 
 const struct layout_op op_uring_ftruncate = { "io_uring FTRUNCATE", uring_ftruncate_run,
@@ -235,7 +221,7 @@ static long uring_fallocate_step(struct actor *a, long fd)
 static long uring_fallocate_run(struct actor *a, const char *path, const char *other)
 {
 	(void)other;
-	return with_fd(a, path, uring_fallocate_step);
+	return a_with_fd(a, path, O_RDWR, uring_fallocate_step);
 }
 
 const struct layout_op op_uring_fallocate = { "io_uring FALLOCATE", uring_fallocate_run,

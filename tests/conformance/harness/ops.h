@@ -42,6 +42,20 @@ static inline long a_close(struct actor *a, long fd)
 	return SYS(a, SYS_close, V(fd));
 }
 
+/* Opens, does one thing, closes. */
+static inline long a_with_fd(struct actor *a, const char *path, int flags,
+			     long (*step)(struct actor *a, long fd))
+{
+	long fd = a_open(a, path, flags);
+	long ret;
+
+	if (fd < 0)
+		return fd;
+	ret = step(a, fd);
+	a_close(a, fd);
+	return ret;
+}
+
 static inline long a_dup(struct actor *a, long fd)
 {
 	return SYS(a, SYS_fcntl, V(fd), V(F_DUPFD_CLOEXEC), V(0));

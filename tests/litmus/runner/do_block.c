@@ -189,10 +189,15 @@ static long on_two_fds(void *buf, long (*fn)(int one, int two))
 	return ret ? ret : close_pair(&fd, fn(fd.one, fd.two));
 }
 
+static long move_all_extents(int original, int donor)
+{
+	return fs_move_extents(original, donor, 0, fs_blocks(original));
+}
+
 static long move_extents(void *buf, size_t size)
 {
 	(void)size;
-	return on_two_fds(buf, fs_move_extents);
+	return on_two_fds(buf, move_all_extents);
 }
 
 static long swap_extents(void *buf, size_t size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* Requests of ext4, XFS and the loop driver whose headers are not always installed. */
-#ifndef PINV_LITMUS_FS_IOCTL_H
-#define PINV_LITMUS_FS_IOCTL_H
+#ifndef PINV_FS_IOCTL_H
+#define PINV_FS_IOCTL_H
 
 #include <linux/ioctl.h>
 #include <stdint.h>
@@ -21,10 +21,15 @@ struct fs_scrub {
 #define FS_SCRUB_REPAIR 1u
 
 /* Each acts on the whole of both files, and gives 0 or -errno. */
-long fs_move_extents(int original, int donor);
 long fs_swap_extents(int target, int donor);
 long fs_exchange_range(int one, int two);
 long fs_commit_range(int target, int fresh);
+
+/* The same of a part, start and len in blocks of 4 KiB. */
+long fs_move_extents(int original, int donor, uint64_t start, uint64_t len);
+
+/* The blocks of a file. */
+uint64_t fs_blocks(int fd);
 
 /* A loop device over the file, all of it discarded: the discard's result. */
 long fs_loop_discard(const char *path);

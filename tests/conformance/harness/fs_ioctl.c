@@ -27,10 +27,17 @@ struct move_extent {
 
 #define EXT4_IOC_MOVE_EXT _IOWR('f', 15, struct move_extent)
 
-long fs_move_extents(int original, int donor)
+uint64_t fs_blocks(int fd)
+{
+	return size_of(fd) >> 12;
+}
+
+long fs_move_extents(int original, int donor, uint64_t start, uint64_t len)
 {
 	struct move_extent m = { .donor_fd = (uint32_t)donor,
-				 .len = size_of(original) >> 12 };
+				 .orig_start = start,
+				 .donor_start = start,
+				 .len = len };
 
 	return ioctl(original, EXT4_IOC_MOVE_EXT, &m) ? -errno : 0;
 }
