@@ -149,15 +149,14 @@ plugin=providers/pinrxe/libpinrxe	# in the build folder; libibverbs adds -rdmav3
 plan_provider()
 {
 	local name
-	local -a stock=() series=() last=() parallel=() alone=()
+	local -a stock=() series=() last=() parallel=()
 
 	for name in "$top"/tests/provider/guest/*; do
 		name=${name##*/}
 		selected "provider.$name" || continue
 		case $name in
-		# it takes the device away
-		unplug) last=("$name") ;;
-		gone) alone=("$name") ;;
+		# they take the device away
+		gone | unplug) last+=("$name") ;;
 		verbs) parallel=("$name") ;;
 		pyverbs | select | tools | later | lease-stock) stock+=("$name") ;;
 		*) series+=("$name") ;;
@@ -166,7 +165,6 @@ plan_provider()
 	series+=("${last[@]}")
 	((${#stock[@]} == 0)) || guest_task stock provider.stock provider_task provider.stock stock in-turn "${stock[@]}"
 	((${#series[@]} == 0)) || guest_task test provider provider_task provider test in-turn "${series[@]}"
-	((${#alone[@]} == 0)) || guest_task test provider.gone provider_task provider.gone test in-turn "${alone[@]}"
 	((${#parallel[@]} == 0)) ||
 		guest_task stock provider.verbs provider_task provider.verbs stock parallel "${parallel[@]}"
 }
