@@ -453,17 +453,22 @@ checks_result() # KIND PART LIST; of checks_task
 # Two guests: the litmus tests that need both, and the examples with their processes apart.
 hosts2_task() # FLAVOUR PROGRAM.FS...
 {
-	local name=$1.hosts2 flavour=$1 list=$suite/litmus.$1.hosts2 status program
+	local name=$1.hosts2 flavour=$1 list=$suite/litmus.$1.hosts2 pinrxe=$suite/pinrxe.$1.hosts2 status program
 
 	guest_defaults
 	flavour=$1 image=${images[$1]} hosts=2 smp=1 limit=600
 	shift
 	[[ ! -s $list ]] || cut -f 1 "$list" >"$PINVERBS_OUT/litmus.names"
-	boot "$lab/inside/hosts2" "$top" "$@" >"$log/stderr" 2>&1
+	[[ ! -s $pinrxe ]] || cut -f 1 "$pinrxe" >"$PINVERBS_OUT/pinrxe.names"
+	boot env PLUGIN="$top/build/$plugin" "$lab/inside/hosts2" "$top" "$@" >"$log/stderr" 2>&1
 	status=$?
 	if [[ -s $list ]]; then
 		: >>"$PINVERBS_OUT/litmus.tap"
 		tap_results "$flavour.litmus" "" "$PINVERBS_OUT/litmus.tap" "$list"
+	fi
+	if [[ -s $pinrxe ]]; then
+		: >>"$PINVERBS_OUT/pinrxe.tap"
+		tap_results provider.hosts2 "" "$PINVERBS_OUT/pinrxe.tap" "$pinrxe"
 	fi
 	for program; do
 		if [[ $(sort -u "$PINVERBS_OUT/$program.status" 2>/dev/null) == 0 ]]; then
@@ -615,6 +620,8 @@ list_litmus()
 	"$top/build/tests/litmus/litmus" --list >"$suite/litmus" || die "litmus --list failed"
 	for flavour in test stock; do
 		while IFS=$'\t' read -r name rules expect tags; do
+			[[ $flavour,$tags, != test,*,two-guests,* ]] || ! selected "provider.hosts2.$name" ||
+				list_pinrxe "$name" "$rules" "$expect"
 			selected "$flavour.litmus.$name" "$rules,$tags" || continue
 			part=${name%%.*}
 			[[ ! $flavour.$part,$tags, =~ ^test\.ext4,.*(traffic|race|many), ]] || part=two-cpus
@@ -625,6 +632,16 @@ list_litmus()
 			printf '%s\t%s\t%s\n' "$name" "$rules" "$expect" >>"$suite/litmus.$flavour.$part"
 		done <"$suite/litmus"
 	done
+}
+
+# The litmus tests of two guests once more; guest/litmus of tests/provider has the others.
+list_pinrxe() # NAME RULES EXPECT
+{
+	if [[ -e $top/build/$plugin-rdmav34.so ]]; then
+		printf '%s\t%s\t%s\n' "$@" >>"$suite/pinrxe.test.hosts2"
+	else
+		skip "provider.hosts2.$1" "built without rdma-core source: $no_rdma_core"
+	fi
 }
 
 # One guest for each part, and for both file systems of the stock kernel, where little runs to its end.
@@ -649,7 +666,7 @@ plan_hosts2()
 	for name in filelog.xfs filelog.ext4 examples.xfs; do
 		! selected "hosts2.$name" || names+=("$name")
 	done
-	if [[ -s $suite/litmus.test.hosts2 || ${names[*]-} ]]; then
+	if [[ -s $suite/litmus.test.hosts2 || -s $suite/pinrxe.test.hosts2 || ${names[*]-} ]]; then
 		guest_task test test.hosts2 hosts2_task test "${names[@]}"
 	fi
 	[[ ! -s $suite/litmus.stock.hosts2 ]] || guest_task stock stock.hosts2 hosts2_task stock
