@@ -26,7 +26,8 @@ plan_dio()
 		done
 		for part in dio dio-stress; do
 			compgen -G "$suite/$part.$flavour.*" >/dev/null ||
-				[[ $part == dio && -s $suite/litmus.$flavour.dio ]] || continue
+				[[ $part == dio && -s $suite/litmus.$flavour.dio ]] ||
+				{ [[ $flavour.$part == test.dio ]] && selected test.dio.kunit; } || continue
 			guest_task "$flavour" "$flavour.$part" dio_task "$part" "$flavour"
 		done
 	done
