@@ -13,7 +13,7 @@ stage() # NAME
 {
 	local status want=0
 
-	boot "$lab/inside/power-cut" "$top" "$1" >>"$log/stderr" 2>&1
+	boot env PLUGIN="$top/build/$plugin" "$lab/inside/power-cut" "$top" "$1" >>"$log/stderr" 2>&1
 	status=$?
 	mv "$log/kernel.log" "$log/kernel-$1.log"
 	[[ $1 != power-cut || ! -s $PINVERBS_OUT/cut ]] || want=125
