@@ -470,6 +470,74 @@ CHECK(l3_copy_up_by_overlayfs, "L3,T1", STOCK_FAIL)
 	expect(0, op_end(end));
 }
 
+/* truncate() waits where it does for other files, with the overlay inode unlocked, which chmod() takes. */
+CHECK(l3_truncate_copies_up, "L3,T1", STOCK_FAIL)
+{
+	struct actor *c = actor_start("C");
+	const char *above = overlay(c, "lower/f", "");
+	struct scene s = { .holder = actor_start("holder"), .path = in_dir("lower/f") };
+	struct actor *b = actor_fork(c, "breaker");
+	struct file_state before;
+
+	must(a_block_signal(s.holder, SIGIO));
+	s.fd = must(a_open(s.holder, s.path, O_RDWR));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	truncate_begin(b, above, PAGE);
+	expect_recalled(&s);
+	if (!actor_blocks(b))
+		fail_now("the truncate does not sleep");
+	expect(EAGAIN, a_chmod(c, above, 0640));
+	expect_true(access(in_dir("upper/f"), F_OK), "something has been copied");
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, truncate_end(b));
+	expect_true(file_has_pattern(s.path, 0, SCENE_SIZE, FILE_SEED),
+		    "the lower file has changed");
+	file_state(in_dir("upper/f"), &before);
+	expect_value(PAGE, before.st.st_size);
+}
+
+/* With directories or the inode locked nobody waits: the lease is recalled, and the caller comes back. */
+CHECK(l3_copy_up_under_locks, "L3,T4", STOCK_FAIL)
+{
+	struct actor *c = actor_start("C");
+	const char *above = overlay(c, "lower/f", ""), *other = in_dir("merged/g");
+	struct scene s = { .holder = actor_start("holder"), .path = in_dir("lower/f") };
+
+	set_for_check("/proc/sys/fs/lease-break-time", "0");
+	must(a_block_signal(s.holder, SIGIO));
+	s.fd = must(a_open(s.holder, s.path, O_RDWR));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	expect(EAGAIN, a_rename(c, above, other));
+	expect_recalled(&s);
+	expect(EAGAIN, a_link(c, above, other));
+	expect(EAGAIN, a_chmod(c, above, 0640));
+	expect(EAGAIN, a_open(c, above, O_WRONLY | O_NONBLOCK));
+	expect_true(access(in_dir("upper/f"), F_OK), "something has been copied");
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, a_rename(c, above, other));
+}
+
+/* The lower file has the data and the lease, the upper one the attributes. */
+CHECK(l3_truncate_waits_for_the_data_below, "L3,T4", STOCK_FAIL)
+{
+	struct actor *c = actor_start("C");
+	const char *above = overlay(c, "lower/f", ",metacopy=on");
+	struct scene s = { .holder = actor_start("holder"), .path = in_dir("lower/f") };
+	struct actor *b = actor_fork(c, "breaker");
+
+	must(a_chmod(c, above, 0640));
+	must(a_block_signal(s.holder, SIGIO));
+	s.fd = must(a_open(s.holder, s.path, O_RDWR));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	truncate_begin(b, above, PAGE);
+	expect_recalled(&s);
+	if (!actor_blocks(b))
+		fail_now("the truncate does not sleep");
+	expect(0, a_chmod(c, above, 0600));
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, truncate_end(b));
+}
+
 /*
  * After the chmod the upper file has the attributes and its lease, the lower one still the data: the
  * wait is for the lease that was found, asleep, and a signal ends it.
@@ -536,4 +604,31 @@ CHECK(t1_overlayfs_leaves_privileges_alone, "T1", STOCK_FAIL)
 	must(a_ftruncate(a, to, PAGE));
 	expect(ENODATA, SYS(holder, SYS_getxattr, STR(path), STR("security.capability"),
 			    V(0), V(0)));
+}
+
+/* The same where the data would have to be copied up first, which is what is refused. */
+CHECK(t1_overlayfs_leaves_privileges_below_alone, "T1", STOCK_FAIL)
+{
+	struct actor *a = actor_start("above"), *holder = actor_start("holder");
+	const char *above = overlay(a, "lower/f", ",metacopy=on"),
+		   *path = in_dir("lower/f");
+	long fd = must(a_open(holder, path, O_RDWR));
+	struct file_state before;
+
+	must(a_chmod(holder, path, 06777));
+	if (!file_set_capability(path))
+		skip("%s without security attributes", fs_name(path));
+	must(a_setlease(holder, fd, EXCLUSIVE_LAYOUT));
+	file_state(path, &before);
+	must(a_become(a, NOBODY, 0));
+	expect(ETXTBSY, a_truncate(a, above, PAGE));
+	expect(ETXTBSY, a_truncate(a, above, 2 * SCENE_SIZE));
+	expect(ETXTBSY, a_open(a, above, O_WRONLY | O_TRUNC));
+	expect_unchanged(path, &before, "overlayfs");
+	must(SYS(a, SYS_getxattr, STR(above), STR("security.capability"), V(0), V(0)));
+	expect_true(access(in_dir("upper/f"), F_OK), "something has been copied");
+	must(a_setlease(holder, fd, F_LAYOUT | F_UNLCK));
+	must(a_truncate(a, above, PAGE));
+	expect(ENODATA,
+	       SYS(a, SYS_getxattr, STR(above), STR("security.capability"), V(0), V(0)));
 }

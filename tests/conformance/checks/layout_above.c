@@ -95,6 +95,29 @@ CHECK(t1_overlayfs_copy_up, "T1,T2,T6", STOCK_FAIL)
 	must(a_open(a, above, O_RDWR));
 }
 
+/* An overlay over an overlay: the lease is two layers down. */
+CHECK(t1_copy_up_from_an_overlay, "T1", STOCK_FAIL)
+{
+	struct actor *a = actor_start("above"), *holder = actor_start("holder");
+	const char *below = overlay(a, "lower/f", ""), *path = in_dir("lower/f");
+	char all[1200];
+
+	must(SYS(a, SYS_mkdir, STR(in_dir("upper2")), V(0755)));
+	must(SYS(a, SYS_mkdir, STR(in_dir("work2")), V(0755)));
+	must(SYS(a, SYS_mkdir, STR(in_dir("top")), V(0755)));
+	snprintf(all, sizeof(all), "lowerdir=%s,upperdir=%s,workdir=%s", in_dir("merged"),
+		 in_dir("upper2"), in_dir("work2"));
+	must(SYS(a, SYS_mount, STR("overlay"), STR(in_dir("top")), STR("overlay"), V(0),
+		 STR(all)));
+	scene_pinned_by(holder, path, SCENE_SIZE);
+	expect(ETXTBSY, a_open(a, in_dir("top/f"), O_RDWR));
+	expect(ETXTBSY, a_truncate(a, in_dir("top/f"), PAGE));
+	expect(ETXTBSY, a_open(a, below, O_RDWR));
+	expect_true(access(in_dir("upper2/f"), F_OK), "something has been copied");
+	actor_kill(holder);
+	eventually(a_truncate(a, in_dir("top/f"), PAGE));
+}
+
 CHECK(l2_file_of_overlayfs, "L2,P1", STOCK_FAIL)
 {
 	struct actor *a = actor_start("A");
