@@ -311,15 +311,19 @@ static int read_process(struct pinv_pins *pins, const char *name)
 
 /* ---- all processes ---- */
 
-/* Kernel threads have no descriptors, though nobody but root may look. */
+/*
+ * Kernel threads have no descriptors, though nobody but root may look. Mounted with hidepid=1, /proc does
+ * not tell them from others.
+ */
 static int count_unseen(struct pinv_pins *pins, const char *name)
 {
 	struct process process;
 	int err = proc_read_process(name, &process);
+	bool hidden = err == EACCES || err == EPERM;
 
-	if (!err && !process.kernel_thread)
+	if (hidden || (!err && !process.kernel_thread))
 		pins->unseen++;
-	return has_gone(err) ? 0 : err;
+	return hidden || has_gone(err) ? 0 : err;
 }
 
 static int read_processes(struct pinv_pins *pins)

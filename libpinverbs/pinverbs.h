@@ -10,7 +10,8 @@
  * library has given and not yet taken back; NULL is one only where the text says so.
  *
  * Threads: every function may be called from any thread at any time. Two threads must not
- * use one handle when one of them is giving it up, as with free().
+ * use one handle when one of them is giving it up, as with free(). A thread in a call must
+ * not be cancelled (pthread_cancel).
  *
  * fork: a child holds no lease (L7) and its parent's memory regions are not its own. In a
  * child made by fork(), the calls that give up an inherited handle give up the child's
@@ -19,8 +20,9 @@
  * Descriptors: a function that takes a file descriptor only borrows it during the call.
  * What must outlast the call is kept through a duplicate (close-on-exec), which refers to
  * the same open file description, so the caller may close its own at any time. When the
- * duplicate is closed the caller loses the POSIX record locks (F_SETLK) that it has on the
- * file, as close(2) says; open file description locks (F_OFD_SETLK) stay.
+ * duplicate is closed, by a call that fails too, the caller loses the POSIX record locks
+ * (F_SETLK) that it has on the file, as close(2) says; open file description locks
+ * (F_OFD_SETLK) stay.
  */
 #ifndef PINVERBS_H
 #define PINVERBS_H

@@ -65,6 +65,12 @@ union node {
 
 static union node *nodes;
 
+/* Without the cancellation point that close() is, which the functions here are not. */
+static void close_here(int fd)
+{
+	syscall(SYS_close, fd);
+}
+
 /* What has been written to what the list is about to show is seen by a child that sees this. */
 static void publish(void)
 {
@@ -173,7 +179,7 @@ static bool is_below_one(const char *path, const char *folders)
 				? is_below_folder(path, real)
 				: is_below_folder(path, folder);
 		if (fd >= 0)
-			close(fd);
+			close_here(fd);
 	}
 	return below;
 }
@@ -189,7 +195,7 @@ void explain_folders(void)
 
 		count++;
 		if (fd >= 0)
-			close(fd);
+			close_here(fd);
 		else
 			fprintf(stderr,
 				"libpinverbs-preload: PINVERBS_PRELOAD: %s: %s; separate "
@@ -221,7 +227,7 @@ static void drop_file(struct file *file)
 {
 	if (--file->users)
 		return;
-	close(file->fd);
+	close_here(file->fd);
 	give_node(file);
 }
 
@@ -418,10 +424,9 @@ EXPORT void *mremap(void *address, size_t length, size_t new_length, int flags, 
 	return result;
 }
 
-size_t files_in_range(const void *address, size_t length, int *fds)
+size_t files_in_range(const void *address, size_t length, struct file **files)
 {
 	uintptr_t start = (uintptr_t)address, end = start + length;
-	struct file *seen[MOST_FILES];
 	struct mapping *mapping;
 	size_t count = 0, i;
 
@@ -429,20 +434,29 @@ size_t files_in_range(const void *address, size_t length, int *fds)
 	for (mapping = mappings; mapping && count < MOST_FILES; mapping = mapping->next) {
 		if (mapping->end <= start || mapping->start >= end)
 			continue;
-		for (i = 0; i < count && seen[i] != mapping->file; i++)
+		for (i = 0; i < count && files[i] != mapping->file; i++)
 			;
 		if (i < count)
 			continue;
-		/* Of its own, since another thread may unmap the file meanwhile. */
-		fds[count] = fcntl(mapping->file->fd, F_DUPFD_CLOEXEC, 3);
-		if (fds[count] >= 0)
-			seen[count++] = mapping->file;
+		/*
+		 * Another thread may unmap the file meanwhile. No descriptor is made for this, as
+		 * closing it would end the process's record locks.
+		 */
+		mapping->file->users++;
+		files[count++] = mapping->file;
 	}
 	pthread_mutex_unlock(&lock);
 	return count;
 }
 
-void put_file(int fd)
+int descriptor_of(const struct file *file)
 {
-	close(fd);
+	return file->fd;
+}
+
+void put_file(struct file *file)
+{
+	pthread_mutex_lock(&lock);
+	drop_file(file);
+	pthread_mutex_unlock(&lock);
 }

@@ -7,12 +7,15 @@
 
 #define MOST_FILES 16 /* in one memory region */
 
+struct file;
+
 /*
- * The descriptors of the files that back parts of a range, each description once; their
- * number. They stay open until put_file().
+ * The files that back parts of a range, each description once; their number. Each stays open until
+ * put_file().
  */
-size_t files_in_range(const void *address, size_t length, int *fds);
-void put_file(int fd);
+size_t files_in_range(const void *address, size_t length, struct file **files);
+int descriptor_of(const struct file *file);
+void put_file(struct file *file);
 
 /* Says on standard error which folders there are none of. */
 void explain_folders(void);

@@ -36,6 +36,25 @@ static struct region *regions;
 /* Libibverbs makes some of its calls by others: the outermost counts. */
 static __thread unsigned depth;
 
+/*
+ * The calls that are replaced here are no cancellation points, but what is done besides has some: so a
+ * thread is not cancelled meanwhile.
+ */
+static int disable_cancel(void)
+{
+	int before;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	return before;
+}
+
+static void restore_cancel(int before)
+{
+	pthread_setcancelstate(before, NULL);
+}
+
+static __thread int cancel_before; /* the outermost call */
+
 static void show(void *arg, const char *message)
 {
 	(void)arg;
@@ -94,23 +113,26 @@ static void release(struct region *region)
  */
 static struct region *acquire(const void *address, size_t length)
 {
-	int fds[MOST_FILES];
+	struct file *files[MOST_FILES];
 	size_t count, i;
 	struct region *region;
 
 	if (depth++)
 		return NULL;
-	count = files_in_range(address, length, fds);
+	cancel_before = disable_cancel();
+	count = files_in_range(address, length, files);
 	if (!count)
 		return NULL;
 	region = calloc(1, sizeof(*region) + count * sizeof(*region->leases));
 	for (i = 0; i < count; i++) {
 		struct pinv_lease *lease =
-			region ? pinv_lease_acquire(fds[i], PINV_LEASE_EXCLUSIVE) : NULL;
+			region ? pinv_lease_acquire(descriptor_of(files[i]),
+						    PINV_LEASE_EXCLUSIVE)
+			       : NULL;
 
 		if (lease)
 			region->leases[region->count++] = lease;
-		put_file(fds[i]);
+		put_file(files[i]);
 	}
 	return region;
 }
@@ -132,13 +154,14 @@ static struct ibv_mr *keep(struct region *region, struct ibv_mr *mr)
 {
 	int err = errno;
 
-	depth--;
 	if (!mr) {
 		release(region);
 	} else if (region) {
 		region->mr = mr;
 		remember(region);
 	}
+	if (!--depth)
+		restore_cancel(cancel_before);
 	errno = err;
 	return mr;
 }
@@ -217,6 +240,7 @@ EXPORT int ibv_rereg_mr(struct ibv_mr *mr, int flags, struct ibv_pd *pd, void *a
 EXPORT int ibv_dereg_mr(struct ibv_mr *mr)
 {
 	int (*function)(struct ibv_mr *) = real("ibv_dereg_mr");
+	int before = disable_cancel();
 	struct region *region = forget(mr);
 	int err = function(mr);
 
@@ -224,5 +248,6 @@ EXPORT int ibv_dereg_mr(struct ibv_mr *mr)
 		remember(region);
 	else
 		release(region);
+	restore_cancel(before);
 	return err;
 }

@@ -5,6 +5,7 @@
  * preload_verbs.c, leases are counted here, and every file is a DAX file.
  */
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -68,6 +69,7 @@ struct pinv_lease *pinv_lease_acquire(int fd, enum pinv_lease_kind kind)
 	struct pinv_lease *lease = malloc(sizeof(*lease));
 	struct stat st = { 0 };
 
+	pthread_testcancel();
 	expect(kind == PINV_LEASE_EXCLUSIVE && !fstat(fd, &st));
 	for (lease->file = 0; lease->file < FILES; lease->file++)
 		if (inodes[lease->file] == st.st_ino)
@@ -80,6 +82,7 @@ struct pinv_lease *pinv_lease_acquire(int fd, enum pinv_lease_kind kind)
 
 int pinv_lease_release(struct pinv_lease *lease)
 {
+	pthread_testcancel();
 	atomic_fetch_sub(&leases[lease->file % FILES], 1);
 	free(lease);
 	return 0;
@@ -119,6 +122,50 @@ static void *work(void *arg)
 	for (round = 0; round < ROUNDS || !atomic_load(&ended); round++)
 		map_and_register(file);
 	return NULL;
+}
+
+/* None of these calls is a cancellation point. */
+static void *work_cancelled(void *arg)
+{
+	pthread_cancel(pthread_self());
+	map_and_register((uintptr_t)arg % FILES);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	return &broken;
+}
+
+static void cancel_one(void)
+{
+	pthread_t thread;
+	void *result;
+
+	expect(!pthread_create(&thread, NULL, work_cancelled, NULL));
+	expect(!pthread_join(thread, &result) && result == &broken);
+}
+
+static bool is_locked(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(!fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK);
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == 1;
+}
+
+/* A record lock goes when the process closes any descriptor of the file. */
+static void lock_stays_while_mapped(void)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, files[0], 0);
+	struct ibv_mr *mr;
+
+	expect(!fcntl(files[0], F_SETLK, &lock) && is_locked(files[0]));
+	mr = leased(map, PAGE, 0);
+	expect(is_locked(files[0]));
+	expect(!ibv_dereg_mr(mr));
+	expect(!munmap(map, PAGE));
 }
 
 /* Of the parent's threads it has one, and nothing that they were in the middle of hinders it. */
@@ -170,6 +217,9 @@ int main(void)
 	}
 	make_files(folder);
 	begin = descriptors();
+	lock_stays_while_mapped();
+	alarm(60);
+	cancel_one();
 	for (i = 0; i < THREADS; i++)
 		expect(!pthread_create(&threads[i], NULL, work, (void *)(uintptr_t)i));
 	for (i = 0; i < FORKS; i++) {

@@ -82,7 +82,7 @@ void sim_close_after(const char *name, int fd);
 /* Another process cuts the file behind @fd when the library makes the call named @name. */
 void sim_truncate_at(const char *name, int fd, uint64_t size);
 
-/* Opening a file whose path ends so fails; @function runs when one is opened the @nth time. */
+/* Opening a file whose path ends so, or that is in the folder (with a slash), fails; @function runs when one is opened the @nth time. */
 void sim_deny(const char *ending, int err);
 void sim_on_open(const char *ending, unsigned nth, void (*function)(void));
 

@@ -56,6 +56,11 @@ static bool ends_with(const char *path, const char *ending)
 	return ending && length >= wanted && !strcmp(path + length - wanted, ending);
 }
 
+static bool is_in(const char *path, const char *folder)
+{
+	return folder && folder[strlen(folder) - 1] == '/' && strstr(path, folder);
+}
+
 int __wrap_open64(const char *path, int flags, ...)
 {
 	void (*call)(void) = NULL;
@@ -72,7 +77,7 @@ int __wrap_open64(const char *path, int flags, ...)
 		call();
 	if (refused)
 		return -1;
-	if (ends_with(path, denied))
+	if (ends_with(path, denied) || is_in(path, denied))
 		return no(denied_errno);
 	return __real_open64(path, flags);
 }

@@ -300,6 +300,14 @@ static void hidden_processes(void)
 	remove_copy();
 }
 
+/* Mounted with hidepid=1: the folders of others are there, and closed. */
+static void closed_processes(void)
+{
+	use("recorded");
+	sim_deny("/119/", EPERM);
+	CU_ASSERT_EQUAL(unseen(), 1);
+}
+
 static void processes_come_and_go(void)
 {
 	use("recorded");
@@ -449,7 +457,8 @@ UNIT_MAIN("pins", UNIT_TEST(everything_by_owner), UNIT_TEST(everything_by_file),
 	  UNIT_TEST(mapped_owner_by_path), UNIT_TEST(processes_of_others),
 	  UNIT_TEST(kernel_threads_have_nothing_to_see),
 	  UNIT_TEST(nothing_to_miss_without_pins), UNIT_TEST(hidden_processes),
-	  UNIT_TEST(processes_come_and_go), UNIT_TEST(owner_changes_meanwhile),
-	  UNIT_TEST(figures_never_fit), UNIT_TEST(leases_change_meanwhile),
-	  UNIT_TEST(holder_has_exited), UNIT_TEST(refusals), UNIT_TEST(every_failure),
+	  UNIT_TEST(closed_processes), UNIT_TEST(processes_come_and_go),
+	  UNIT_TEST(owner_changes_meanwhile), UNIT_TEST(figures_never_fit),
+	  UNIT_TEST(leases_change_meanwhile), UNIT_TEST(holder_has_exited),
+	  UNIT_TEST(refusals), UNIT_TEST(every_failure),
 	  UNIT_TEST(descriptors_are_given_back))
