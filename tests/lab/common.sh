@@ -117,12 +117,13 @@ clear_progress()
 
 prepare_cache()
 {
-	local base=${XDG_CACHE_HOME:-${HOME-}/.cache}
+	local base=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
 
 	[[ $base == /* ]] ||
 		die "no cache folder: set HOME or XDG_CACHE_HOME to an absolute path"
 	cache=$base/pinverbs
-	mkdir -p "$cache"/{locks,src,build,kernels,tools,disks,runs} 2>/dev/null ||
+	mkdir -p "$cache"/{locks,src,build,kernels,tools,disks,runs} 2>/dev/null &&
+		[[ -w $cache && -w $cache/locks && -w $cache/runs && (! -e $cache/locks/cache || -w $cache/locks/cache) ]] ||
 		die "cannot write to $cache: make it writable or set XDG_CACHE_HOME"
 	# held until this script ends: "clean" waits for nobody, it refuses
 	exec {cache_lock}>>"$cache/locks/cache"

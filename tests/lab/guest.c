@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "frame.h"
 
@@ -40,7 +42,16 @@ struct job {
 	bool in_eof; /* close stdin once the queue is empty */
 	char rx[sizeof(struct frame) + FRAME_MAX];
 	size_t rx_len;
+	int64_t sent_ms; /* when the host was last sent something */
 };
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
 
 static void write_all(int fd, const void *data, size_t len)
 {
@@ -67,6 +78,14 @@ static void send_frame(struct job *job, uint32_t type, const void *data, size_t 
 	if (len)
 		memcpy(buf + sizeof(head), data, len);
 	write_all(job->port, buf, sizeof(head) + len);
+	job->sent_ms = now_ms();
+}
+
+/* What happens here is no sign of life for the host: it may be that input is taken, and no more. */
+static void say_alive(struct job *job)
+{
+	if (now_ms() - job->sent_ms >= HEARTBEAT_MS)
+		send_frame(job, FRAME_ALIVE, NULL, 0);
 }
 
 static char *slurp(const char *dir, const char *name, size_t *len)
@@ -417,17 +436,19 @@ int main(int argc, char **argv)
 	standard_links();
 	send_frame(&job, FRAME_STARTED, NULL, 0);
 	start(&job, argv[2]);
-	while (!job.exited)
-		if (!round_trip(&job, chld, HEARTBEAT_MS))
-			send_frame(&job, FRAME_ALIVE, NULL, 0);
+	while (!job.exited) {
+		round_trip(&job, chld, HEARTBEAT_MS);
+		say_alive(&job);
+	}
 	/* A task that even SIGKILL does not end may keep the pipes open: do not wait for it. */
 	while (job.out >= 0 || job.err >= 0)
 		if (!round_trip(&job, chld, DRAIN_MS))
 			break;
 	send_frame(&job, FRAME_EXIT, &job.status, sizeof(job.status));
 	job.queued = 0;
-	while (!job.quit)
-		if (!round_trip(&job, chld, HEARTBEAT_MS))
-			send_frame(&job, FRAME_ALIVE, NULL, 0);
+	while (!job.quit) {
+		round_trip(&job, chld, HEARTBEAT_MS);
+		say_alive(&job);
+	}
 	return 0;
 }

@@ -462,6 +462,7 @@ verdict() # RESULT
 		dead) lab_failure "$who died: $(last_words "$host")" ;;
 		noboot) lab_failure "$who hung: no command started within $n s: $(last_words "$host")" ;;
 		hung) lab_failure "$who hung: no sign of life for $n s: $(last_words "$host")" ;;
+		noend) lab_failure "$who hung: it did not shut down within $n s after the command: $(last_words "$host")" ;;
 		timeout) lab_failure "$who hung or too slow: the command did not end in $n s (--timeout)" ;;
 		partner) lab_failure "$who ended because the other one failed" ;;
 		esac

@@ -38,9 +38,9 @@
 #include "frame.h"
 
 #define MAX_GUESTS 2
-#define SILENCE_S  120 /* heartbeats come every 2 s; an emulated guest may be slow */
-#define DUMP_S     3   /* for the stacks of a command that is out of time */
-#define SHUTDOWN_S 30
+#define SILENCE_S  120  /* heartbeats come every 2 s; an emulated guest may be slow */
+#define DUMP_S     3    /* for the stacks of a command that is out of time */
+#define SHUTDOWN_S 120  /* hangs are rare there, and a busy machine is slow */
 #define PARTNER_S  15   /* the other guest's, after one failed */
 #define ESCAPE     0x1d /* Ctrl-] */
 
@@ -418,6 +418,11 @@ static void check_time(struct guest *g)
 			g->state = DUMPING;
 			g->deadline = now + DUMP_S * 1000;
 			return;
+		case FINISHED:
+			/* the command's end does not count if the kernel hangs behind it */
+			g->result[0] = '\0';
+			settle(g, "noend", SHUTDOWN_S);
+			break;
 		default:
 			break;
 		}
@@ -476,6 +481,12 @@ static void watch_signals(void)
 
 	sigemptyset(&mask);
 	for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++) {
+		struct sigaction before;
+
+		/* nohup */
+		sigaction(watched[i], NULL, &before);
+		if (watched[i] == SIGHUP && before.sa_handler == SIG_IGN)
+			continue;
 		/* a shell's background job starts with SIGINT ignored */
 		signal(watched[i], SIG_DFL);
 		sigaddset(&mask, watched[i]);

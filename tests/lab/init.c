@@ -25,6 +25,7 @@
 #include <glob.h>
 #include <linux/loop.h>
 #include <linux/random.h>
+#include <mntent.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -410,15 +411,15 @@ static void release_devices(void)
 static char *last_mount(void)
 {
 	static char last[2048];
-	char line[4096], path[2048];
-	FILE *f = fopen("/proc/mounts", "re");
+	FILE *f = setmntent("/proc/mounts", "re");
+	struct mntent *m;
 
 	last[0] = '\0';
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%*s %2047s", path) == 1 && !strncmp(path, "/mnt/", 5))
-			strcpy(last, path);
+	while (f && (m = getmntent(f)) != NULL)
+		if (!strncmp(m->mnt_dir, "/mnt/", 5))
+			snprintf(last, sizeof(last), "%s", m->mnt_dir);
 	if (f)
-		fclose(f);
+		endmntent(f);
 	return last[0] ? last : NULL;
 }
 

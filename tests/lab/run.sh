@@ -106,7 +106,11 @@ prepare_guest()
 keep_pmem()
 {
 	mkdir -p "$pmem" 2>/dev/null || die "cannot make the folder $pmem"
+	rmdir "$(mktemp -d "$pmem/.probe.XXXXXX" 2>/dev/null)" 2>/dev/null || die "cannot write to the folder $pmem: make it writable or name another"
 	pmem=$(cd "$pmem" && pwd -P)
+	# held as long as the guest runs
+	exec {pmem_lock}<"$pmem"
+	flock -n "$pmem_lock" || die "another pinverbs uses $pmem: wait for it to end, or name another folder"
 	copy_pmem "$pmem"
 }
 
@@ -117,6 +121,9 @@ own_out()
 	if [[ ${PINVERBS_OUT-} ]]; then
 		mkdir -p "$PINVERBS_OUT" 2>/dev/null && PINVERBS_OUT=$(cd "$PINVERBS_OUT" && pwd -P) ||
 			die "PINVERBS_OUT: cannot use the folder $PINVERBS_OUT"
+		# of these the guest has its own
+		[[ $PINVERBS_OUT/ != /@(dev|proc|run|sys)/* ]] ||
+			die "PINVERBS_OUT: the guest has a ${PINVERBS_OUT:0:4}… of its own: name a folder elsewhere"
 	else
 		PINVERBS_OUT=$log/out
 	fi

@@ -61,18 +61,20 @@ declare -A images=()	# flavour -> kernel
 
 # A test is run if no pattern is given, or one is part of its name, matches it as a shell pattern,
 # or is one of its rules.
+declare -A matched=()	# patterns that have selected something
 selected() # NAME [RULES]
 {
-	local p
+	local p found=1
 
 	((${#patterns[@]})) || return 0
 	for p in "${patterns[@]}"; do
 		# shellcheck disable=SC2053
 		if [[ $1 == *"$p"* || $1 == $p || ",${2-}," == *",$p,"* ]]; then
-			return 0
+			matched[$p]=1
+			found=0
 		fi
 	done
-	return 1
+	return "$found"
 }
 
 pass() { printf 'pass\t%s\n' "$1" >>"$log/results"; }
@@ -274,9 +276,9 @@ packages_task()
 
 series_task()
 {
-	local name word rest
+	local name word rest status=0
 
-	await "$top/kernel-patches/check" >"$log/check" 2>&1
+	await "$top/kernel-patches/check" >"$log/check" 2>&1 || status=$?
 	while read -r word name rest; do
 		case $word in
 		ok) pass "series.$name" ;;
@@ -284,6 +286,8 @@ series_task()
 		FAIL) sed -n "/^FAIL ${name//\//\\/}\$/,/^\(ok\|FAIL\|skip\) /p" "$log/check" | grep '^ ' | fail "series.$name" ;;
 		esac
 	done < <(grep -E '^(ok|FAIL|skip) ' "$log/check")
+	# what broke off has failed, whatever it has said before
+	((status == 0)) || grep -q '^FAIL ' "$log/check" || tail -n 5 "$log/check" | fail series.end
 	[[ -s $log/results ]] || fail series <"$log/check"
 }
 
@@ -768,9 +772,12 @@ prepare_tasks()
 
 test_main()
 {
-	local suite begin
+	local suite begin p
 
-	[[ ${1-} != -* ]] || usage_error "unknown option $1"
+	for p; do
+		[[ $p != -* ]] || usage_error "unknown option $p"
+		[[ $p ]] || usage_error "an empty pattern"
+	done
 	patterns=("$@")
 	install_packages test
 	build_programs
@@ -779,7 +786,10 @@ test_main()
 	suite=$log
 	all_kernel_args=$without_enumerations
 	plan
-	((${#queue[@]})) || die "no test matches ${patterns[*]}"
+	for p in "${patterns[@]}"; do
+		[[ ${matched[$p]-} ]] || die "no test matches $p"
+	done
+	((${#queue[@]})) || die "no test to run"
 	prepare_tasks
 	run_tasks
 	rule_table
