@@ -406,6 +406,17 @@ CHECK(l3_thread_that_owns_the_description, "L3", STOCK_FAIL)
 
 /* ---- through overlayfs ---- */
 
+/* The file of an overlay's layer, with a cooperative lease of somebody who takes the signal. */
+static struct scene cooperative_on(const char *name)
+{
+	struct scene s = { .holder = actor_start("holder"), .path = in_dir(name) };
+
+	must(a_block_signal(s.holder, SIGIO));
+	s.fd = must(a_open(s.holder, s.path, O_RDWR));
+	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	return s;
+}
+
 static void overlay_waits(const struct layout_op *op)
 {
 	struct actor *c = actor_start("C");
@@ -455,14 +466,12 @@ CHECK(l3_copy_up_by_overlayfs, "L3,T1", STOCK_FAIL)
 {
 	struct actor *c = actor_start("C");
 	const char *above = overlay(c, "lower/f", "");
-	struct scene s = { .holder = actor_start("holder"), .path = in_dir("lower/f") };
+	struct scene s;
 	const struct layout_op copy_up = { "copy-up", copy_up_run, NULL };
 	struct actor *b = actor_fork(c, "breaker");
 	int end;
 
-	must(a_block_signal(s.holder, SIGIO));
-	s.fd = must(a_open(s.holder, s.path, O_RDWR));
-	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	s = cooperative_on("lower/f");
 	end = op_begin(&copy_up, b, above, NULL);
 	expect_recalled(&s);
 	expect(0, a_chmod(c, in_dir("merged"), 0700));
@@ -475,13 +484,11 @@ CHECK(l3_truncate_copies_up, "L3,T1", STOCK_FAIL)
 {
 	struct actor *c = actor_start("C");
 	const char *above = overlay(c, "lower/f", "");
-	struct scene s = { .holder = actor_start("holder"), .path = in_dir("lower/f") };
+	struct scene s;
 	struct actor *b = actor_fork(c, "breaker");
 	struct file_state before;
 
-	must(a_block_signal(s.holder, SIGIO));
-	s.fd = must(a_open(s.holder, s.path, O_RDWR));
-	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	s = cooperative_on("lower/f");
 	truncate_begin(b, above, PAGE);
 	expect_recalled(&s);
 	if (!actor_blocks(b))
@@ -501,12 +508,10 @@ CHECK(l3_copy_up_under_locks, "L3,T4", STOCK_FAIL)
 {
 	struct actor *c = actor_start("C");
 	const char *above = overlay(c, "lower/f", ""), *other = in_dir("merged/g");
-	struct scene s = { .holder = actor_start("holder"), .path = in_dir("lower/f") };
+	struct scene s;
 
 	set_for_check("/proc/sys/fs/lease-break-time", "0");
-	must(a_block_signal(s.holder, SIGIO));
-	s.fd = must(a_open(s.holder, s.path, O_RDWR));
-	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	s = cooperative_on("lower/f");
 	expect(EAGAIN, a_rename(c, above, other));
 	expect_recalled(&s);
 	expect(EAGAIN, a_link(c, above, other));
@@ -522,13 +527,11 @@ CHECK(l3_truncate_waits_for_the_data_below, "L3,T4", STOCK_FAIL)
 {
 	struct actor *c = actor_start("C");
 	const char *above = overlay(c, "lower/f", ",metacopy=on");
-	struct scene s = { .holder = actor_start("holder"), .path = in_dir("lower/f") };
+	struct scene s;
 	struct actor *b = actor_fork(c, "breaker");
 
 	must(a_chmod(c, above, 0640));
-	must(a_block_signal(s.holder, SIGIO));
-	s.fd = must(a_open(s.holder, s.path, O_RDWR));
-	must(a_setlease(s.holder, s.fd, F_LAYOUT));
+	s = cooperative_on("lower/f");
 	truncate_begin(b, above, PAGE);
 	expect_recalled(&s);
 	if (!actor_blocks(b))
