@@ -576,20 +576,27 @@ CHECK(l3_truncate_of_a_metadata_copy, "L3,T4", STOCK_FAIL)
 	expect(0, a_truncate(c, above, 0));
 }
 
+/* Everybody may write to the file, which takes its privileges, but for the lease. */
+static long lease_privileged(struct actor *holder, const char *path)
+{
+	long fd = must(a_open(holder, path, O_RDWR));
+
+	must(a_chmod(holder, path, 06777));
+	if (!file_set_capability(path))
+		skip("%s without security attributes", fs_name(path));
+	must(a_setlease(holder, fd, EXCLUSIVE_LAYOUT));
+	return fd;
+}
+
 /* overlayfs removes privileges itself, before it asks the file system below. */
 CHECK(t1_overlayfs_leaves_privileges_alone, "T1", STOCK_FAIL)
 {
 	struct actor *a = actor_start("above"), *holder = actor_start("holder");
 	const char *above = overlay(a, "upper/f", ""), *path = in_dir("upper/f");
+	long fd = lease_privileged(holder, path), from, to;
 	struct file_state before;
-	long fd = must(a_open(holder, path, O_RDWR));
-	long from, to;
 
 	make_file("upper/from", SCENE_SIZE);
-	must(a_chmod(holder, path, 06777));
-	if (!file_set_capability(path))
-		skip("%s without security attributes", fs_name(path));
-	must(a_setlease(holder, fd, EXCLUSIVE_LAYOUT));
 	file_state(path, &before);
 	must(a_become(a, NOBODY, 0));
 	expect(ETXTBSY, a_truncate(a, above, PAGE));
@@ -615,13 +622,9 @@ CHECK(t1_overlayfs_leaves_privileges_below_alone, "T1", STOCK_FAIL)
 	struct actor *a = actor_start("above"), *holder = actor_start("holder");
 	const char *above = overlay(a, "lower/f", ",metacopy=on"),
 		   *path = in_dir("lower/f");
-	long fd = must(a_open(holder, path, O_RDWR));
+	long fd = lease_privileged(holder, path);
 	struct file_state before;
 
-	must(a_chmod(holder, path, 06777));
-	if (!file_set_capability(path))
-		skip("%s without security attributes", fs_name(path));
-	must(a_setlease(holder, fd, EXCLUSIVE_LAYOUT));
 	file_state(path, &before);
 	must(a_become(a, NOBODY, 0));
 	expect(ETXTBSY, a_truncate(a, above, PAGE));
