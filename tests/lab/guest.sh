@@ -103,7 +103,7 @@ pad() { head -c $((-$1 & 3)) /dev/zero; } # LENGTH; to a multiple of four
 
 # --- acceleration: /dev/kvm may exist and yet run nothing, so a kernel has to boot once
 
-accelerator() # sets accel to kvm or tcg, and emulated_clock; needs tools
+accelerator() # sets accel to kvm or tcg, and emulated_args, for the kernel below tcg; needs tools
 {
 	local verdict boot khz
 
@@ -111,12 +111,17 @@ accelerator() # sets accel to kvm or tcg, and emulated_clock; needs tools
 	# Without a frequency the guest measures for itself, wrongly on a busy machine, and with one CPU nothing
 	# contradicts it: then it has to take a clock that costs a device access for each reading.  So it has where
 	# this machine's kernel does not trust the counter.
-	emulated_clock=tsc=unstable
+	emulated_args=tsc=unstable
 	if grep -qw tsc /sys/devices/system/clocksource/clocksource0/available_clocksource 2>/dev/null; then
 		khz=$("$tools/lab-tsc")
-		emulated_clock=${khz:+tsc=reliable tsc_early_khz=$khz}
-		emulated_clock=${emulated_clock:-tsc=unstable}
+		emulated_args=${khz:+tsc=reliable tsc_early_khz=$khz}
+		emulated_args=${emulated_args:-tsc=unstable}
 	fi
+	# ticks come too late for the look whether the timer works
+	emulated_args+=" no_timer_check"
+	# QEMU before 8.0 keeps what it has translated by the address at which it ran: programs and libraries that
+	# are elsewhere each time are translated each time, half of what it takes to start one
+	emulated_args+=" norandmaps"
 	[[ -r /dev/kvm && -w /dev/kvm && -z ${PINVERBS_TCG-} ]] || return 0
 	boot=$(</proc/sys/kernel/random/boot_id)
 	verdict=$cache/tools/kvm-$boot-$(id -u)
@@ -287,8 +292,7 @@ qemu_args() # HOST; sets args
 		# a tracepoint, the other CPU runs into the breakpoint of before, "Oops: int3"
 		args+=(-machine q35,nvdimm=on -accel "tcg,thread=$([[ $parallel ]] && echo multi || echo single)"
 			-cpu "$(tcg_cpu)")
-		# ticks come too late for the look whether the timer works
-		append+=" $emulated_clock no_timer_check"
+		append+=" $emulated_args"
 	fi
 	args+=(-append "$append"
 		-virtfs "local,path=/,mount_tag=rootfs,security_model=none,readonly=on,multidevs=remap"
@@ -388,7 +392,7 @@ kept_state() # HOST
 	key=$({
 		stat -c '%n %i %s %Y' "$image" "$(command -v qemu-system-x86_64)"
 		cat /proc/sys/kernel/random/boot_id
-		echo "$1 $hosts $tools $disks $smp $(tcg_cpu) $all_kernel_args ${emulated_clock//[0-9]/}"
+		echo "$1 $hosts $tools $disks $smp $(tcg_cpu) $all_kernel_args ${emulated_args//[0-9]/}"
 	} | sha256sum | cut -c 1-24)
 	state=$cache/states/$key
 	if [[ ! -d $state ]]; then
