@@ -2,11 +2,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 #include "fabric.h"
 
 static jmp_buf end_of_test;
@@ -91,9 +93,48 @@ bool run_alone(struct fabric *f, void (*run)(struct fabric *f, int said, int go)
 	return true;
 }
 
+/* What has hung says so, and ends the program. */
+enum {
+	LIMIT_S = 120
+};
+
+static char overdue[200];
+
+static void end_overdue(int sig)
+{
+	(void)sig;
+	if (write(STDOUT_FILENO, overdue, strlen(overdue)))
+		_exit(1);
+	_exit(2);
+}
+
+static timer_t start_limit(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGXCPU };
+	struct sigaction action = { .sa_handler = end_overdue };
+	timer_t timer;
+
+	if (sigaction(SIGXCPU, &action, NULL) ||
+	    timer_create(CLOCK_MONOTONIC, &event, &timer)) {
+		perror("limit of a test");
+		exit(1);
+	}
+	return timer;
+}
+
+static void set_limit(timer_t timer, const char *test)
+{
+	struct itimerspec limit = { .it_value.tv_sec = LIMIT_S };
+
+	snprintf(overdue, sizeof(overdue), "FAIL %s\n  has not ended within %d s\n", test,
+		 LIMIT_S);
+	timer_settime(timer, 0, &limit, NULL);
+}
+
 /* The verdict comes first for the reader, so what the test says is kept until then. */
 int run_tests(const struct test *tests, size_t n, int argc, char **argv)
 {
+	timer_t limit = start_limit();
 	int failed = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -104,6 +145,7 @@ int run_tests(const struct test *tests, size_t n, int argc, char **argv)
 
 		if (argc > 1 && !strstr(tests[i].name, argv[1]))
 			continue;
+		set_limit(limit, tests[i].name);
 		stdout = open_memstream(&said, &length);
 		passed = run_one(&tests[i]);
 		fclose(stdout);
@@ -113,6 +155,7 @@ int run_tests(const struct test *tests, size_t n, int argc, char **argv)
 		free(said);
 		failed |= !passed;
 	}
+	timer_delete(limit);
 	return failed;
 }
 
