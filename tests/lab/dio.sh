@@ -28,7 +28,10 @@ plan_dio()
 			compgen -G "$suite/$part.$flavour.*" >/dev/null ||
 				[[ $part == dio && -s $suite/litmus.$flavour.dio ]] ||
 				{ [[ $flavour.$part == test.dio ]] && selected test.dio.kunit; } || continue
-			guest_task "$flavour" "$flavour.$part" dio_task "$part" "$flavour"
+			control=
+			[[ $flavour != stock ]] || control=control_task
+			# shellcheck disable=SC2086 # one word or none
+			guest_task "$flavour" "$flavour.$part" $control dio_task "$part" "$flavour"
 		done
 	done
 }

@@ -348,13 +348,21 @@ job_files() # HOST CMD…
 		>"$dir/conf"
 }
 
+# The flavour that the tests get in the place of test.
+checking=test
+
 # Boots the guest, or both, with CMD.  Wants image, tools, disks, accel, log and the settings of
 # guest_defaults; stdin, stdout and stderr are the command's.  Returns the command's status.
 boot() # CMD…
 {
-	local job host pid status state='' keep=''
-	local -a args all=() options=(-b 180 -l "$log/qemu.log")
+	local job host pid status state='' keep='' flavour=$flavour mem=$mem limit=$limit boot_limit=180
+	local -a args all=() options
 
+	# the kernel for power cuts is the same one always
+	if [[ $flavour == test && ! $cut && $checking == kasan ]]; then
+		flavour=kasan mem=3072 limit=$((limit * 4))
+	fi
+	[[ $flavour != kasan ]] || boot_limit=720
 	scratch
 	job=$REPLY
 	PINVERBS_OUT=${PINVERBS_OUT:-$log/out}
@@ -367,6 +375,7 @@ boot() # CMD…
 		[[ -z $state ]] || cp "$state"/kernel*.log "$(kernel_log "$host")" ||
 			die "cannot write to $log: free space there"
 	done
+	options=(-b "$boot_limit" -l "$log/qemu.log")
 	((limit == 0)) || options+=(-t "$limit")
 	[[ -z $terminal ]] || options+=(-T)
 	# not await: this one shares the terminal and its signals
