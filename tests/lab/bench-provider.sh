@@ -37,7 +37,7 @@ bench_provider()
 	build_programs
 	[[ -e $top/build/$plugin-rdmav34.so ]] || die "the provider was not built: $no_rdma_core"
 	new_run
-	prune "$cache/runs" 60
+	prune_runs
 	guest_defaults
 	flavour=bench
 	if [[ $kernel ]]; then

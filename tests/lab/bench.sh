@@ -264,7 +264,7 @@ bench_main()
 	install_packages test
 	build_programs
 	new_run
-	prune "$cache/runs" 60
+	prune_runs
 	bench_plan
 	((${#queue[@]})) || die "nothing to measure matches ${patterns[*]}"
 	[[ -z $own ]] || unset "images[bench]"

@@ -3,6 +3,13 @@
 #
 # Messages, clean-up, locks and long steps: what every part of ./pinverbs uses.
 
+# What other programs say is read, in English.  The command of a guest gets what the caller had, from env.
+caller_locale=(-u LC_ALL -u LANGUAGE)
+[[ ! ${LC_ALL+set} ]] || caller_locale+=("LC_ALL=$LC_ALL")
+[[ ! ${LANGUAGE+set} ]] || caller_locale+=("LANGUAGE=$LANGUAGE")
+unset LANGUAGE
+export LC_ALL=C.UTF-8
+
 # Exit status of a failure of the lab itself; "run" makes it 125, out of the command's way.
 FAIL=1
 
@@ -182,6 +189,19 @@ prune() # FOLDER COUNT
 
 	mapfile -t old < <(cd "$1" && ls -1t 2>/dev/null | tail -n +"$(($2 + 1))")
 	((${#old[@]} == 0)) || (cd "$1" && rm -rf -- "${old[@]}")
+}
+
+# Logs of runs, but not of one that goes on: its process is the end of the name.
+prune_runs()
+{
+	local -a old
+	local name pid
+
+	mapfile -t old < <(cd "$cache/runs" && ls -1t 2>/dev/null | tail -n +61)
+	for name in "${old[@]}"; do
+		pid=${name##*-}
+		[[ -e /proc/${pid%%+*} ]] || rm -rf -- "$cache/runs/$name"
+	done
 }
 
 elapsed() # SECONDS-AT-START: prints m:ss

@@ -100,7 +100,7 @@ demo_main()
 	images=([demo-stock]=wanted [demo]=wanted)
 	prepare_tasks
 	new_run
-	prune "$cache/runs" 60
+	prune_runs
 	progress "running both kernels"
 	start_task demo examples_task
 	pids[demo]=$!

@@ -337,7 +337,7 @@ job_files() # HOST CMD…
 	mkdir "$dir" &&
 		cp "$tools/lab-guest" "$dir/" &&
 		printf '%s\0' "$@" >"$dir/args" &&
-		env -0 >"$dir/env" &&
+		env -0 "${caller_locale[@]}" >"$dir/env" &&
 		printf '%s' "$here" >"$dir/cwd" ||
 		die "no disk space in /tmp: free some"
 	((hosts == 1)) || which=eth

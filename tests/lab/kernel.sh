@@ -196,6 +196,8 @@ update_tree() # TREE
 		touched_files "${patches[@]}"
 		[[ ! -e $tree/.pinverbs-touched ]] || cat "$tree/.pinverbs-touched"
 	} | sort -u >"$tree/.pinverbs-touched.new"
+	# before any of them is, or the next series would not know of those that this one began with
+	mv "$tree/.pinverbs-touched.new" "$tree/.pinverbs-touched"
 	while read -r file; do
 		if [[ -e $patched/$file ]]; then
 			cmp -s "$patched/$file" "$tree/$file" && continue
@@ -209,8 +211,7 @@ update_tree() # TREE
 		else
 			rm -f "$tree/$file"
 		fi
-	done <"$tree/.pinverbs-touched.new"
-	mv "$tree/.pinverbs-touched.new" "$tree/.pinverbs-touched"
+	done <"$tree/.pinverbs-touched"
 }
 
 # Compares a finished configuration with the fragments that it was made from.

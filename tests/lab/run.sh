@@ -117,7 +117,7 @@ keep_pmem()
 own_out()
 {
 	new_run
-	prune "$cache/runs" 60
+	prune_runs
 	if [[ ${PINVERBS_OUT-} ]]; then
 		mkdir -p "$PINVERBS_OUT" 2>/dev/null && PINVERBS_OUT=$(cd "$PINVERBS_OUT" && pwd -P) ||
 			die "PINVERBS_OUT: cannot use the folder $PINVERBS_OUT"

@@ -821,7 +821,7 @@ test_main()
 	install_packages test
 	build_programs
 	new_run
-	prune "$cache/runs" 60
+	prune_runs
 	suite=$log
 	all_kernel_args=$without_enumerations
 	plan
