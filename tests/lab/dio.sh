@@ -7,7 +7,7 @@
 
 plan_dio()
 {
-	local name rules expect flavour fs part
+	local name rules expect flavour fs part control
 
 	[[ -x $top/build/tests/dio/dio ]] ||
 		die "tests/dio was not built, as without libfuse3-dev: install it, remove build/ and run again"
