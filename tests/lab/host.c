@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * lab-host [-b BOOT-SECONDS] [-t SECONDS] [-T] [-l LOG] JOB RESULT -- QEMU ARG… [-- QEMU ARG…]
+ * lab-host [-b SECONDS] [-t SECONDS] [-s SECONDS] [-e SECONDS] [-T] [-l LOG] JOB RESULT -- QEMU ARG… [-- …]
  *
  * Starts one QEMU for each "--", gives the guests the folders JOB/0 and JOB/1, passes stdin to the
  * first guest and the output of all to stdout and stderr, QEMU's own messages to LOG, and writes
@@ -8,9 +8,10 @@
  *
  *	exit N		the command's exit status, 128 + N for a signal
  *	dead		the guest ended without a status
- *	noboot N	no command started within N seconds
- *	hung N		no sign of life for N seconds
+ *	noboot N	no command started within N seconds (-b)
+ *	hung N		no sign of life for N seconds (-s)
  *	timeout N	the command did not end in N seconds (-t)
+ *	noend N		the guest did not end within N seconds after the command (-e)
  *	partner		ended because the other guest failed
  *	pipe		nobody reads the output any more
  *	signal N	this program was told to stop
@@ -38,9 +39,7 @@
 #include "frame.h"
 
 #define MAX_GUESTS 2
-#define SILENCE_S  120  /* heartbeats come every 2 s; an emulated guest may be slow */
 #define DUMP_S     3    /* for the stacks of a command that is out of time */
-#define SHUTDOWN_S 120  /* hangs are rare there, and a busy machine is slow */
 #define PARTNER_S  15   /* the other guest's, after one failed */
 #define ESCAPE     0x1d /* Ctrl-] */
 
@@ -71,7 +70,9 @@ struct guest {
 static struct guest guests[MAX_GUESTS];
 static int nr_guests;
 static int boot_s = 180, limit_s;
-static bool tty; /* -T: stdin is a terminal, the guest gets it raw */
+static int silence_s = 120; /* heartbeats come every 2 s; an emulated guest may be slow */
+static int shutdown_s = 120; /* hangs are rare there, and a busy machine is slow */
+static bool tty;             /* -T: stdin is a terminal, the guest gets it raw */
 static const char *log_path = "/dev/null";
 static struct termios saved_termios;
 static int sigfd;
@@ -291,7 +292,7 @@ static void finished(struct guest *g)
 
 		if (all && o->state == FINISHED) {
 			queue(o, FRAME_QUIT, NULL, 0);
-			o->deadline = now_ms() + SHUTDOWN_S * 1000;
+			o->deadline = now_ms() + shutdown_s * 1000LL;
 		} else if (!all && o->state < FINISHED && strcmp(g->result, "exit 0")) {
 			int64_t limit = now_ms() + PARTNER_S * 1000;
 
@@ -421,7 +422,7 @@ static void check_time(struct guest *g)
 		case FINISHED:
 			/* the command's end does not count if the kernel hangs behind it */
 			g->result[0] = '\0';
-			settle(g, "noend", SHUTDOWN_S);
+			settle(g, "noend", shutdown_s);
 			break;
 		default:
 			break;
@@ -429,8 +430,8 @@ static void check_time(struct guest *g)
 		gone(g);
 		return;
 	}
-	if (g->state != BOOTING && now - g->heard > SILENCE_S * 1000) {
-		settle(g, "hung", SILENCE_S);
+	if (g->state != BOOTING && now - g->heard > silence_s * 1000LL) {
+		settle(g, "hung", silence_s);
 		gone(g);
 	}
 }
@@ -532,11 +533,15 @@ int main(int argc, char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		return 1;
-	while ((opt = getopt(argc, argv, "+b:t:Tl:")) != -1) {
+	while ((opt = getopt(argc, argv, "+b:t:s:e:Tl:")) != -1) {
 		if (opt == 'b')
 			boot_s = atoi(optarg);
 		else if (opt == 't')
 			limit_s = atoi(optarg);
+		else if (opt == 's')
+			silence_s = atoi(optarg);
+		else if (opt == 'e')
+			shutdown_s = atoi(optarg);
 		else if (opt == 'T')
 			tty = true;
 		else if (opt == 'l')
@@ -545,9 +550,8 @@ int main(int argc, char **argv)
 			return 2;
 	}
 	if (argc - optind < 3 || strcmp(argv[optind + 2], "--"))
-		errx(2, "usage: lab-host [-b S] [-t S] [-T] [-l LOG] JOB RESULT -- QEMU "
-			"ARG… "
-			"[-- …]");
+		errx(2, "usage: lab-host [-b S] [-t S] [-s S] [-e S] [-T] [-l LOG] "
+			"JOB RESULT -- QEMU ARG… [-- …]");
 	job = argv[optind++];
 	result = argv[optind++];
 	watch_signals();
