@@ -714,7 +714,8 @@ plan_power_cut()
 	[[ ! -s $suite/litmus.test.power-cut ]] || guest_task power-cut test.power-cut power_cut_task
 }
 
-# One guest for each file system, and one for the stress, whose CPUs really run at the same time.
+# One guest for each file system, and one for the stress and a race of a few instructions, whose CPUs really run
+# at the same time.
 plan_programs()
 {
 	local name fs systems
@@ -725,7 +726,7 @@ plan_programs()
 			selected "guest.$name.$fs" || continue
 			if [[ $systems == stock\ * ]]; then
 				stock+=("$name.$fs")
-			elif [[ $name == stress ]]; then
+			elif [[ $name == @(stress|close-race) ]]; then
 				stress+=("$name.$fs")
 			elif [[ $fs == xfs ]]; then
 				xfs+=("$name.$fs")

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "busy_page.h"
 #include "coop.h"
@@ -226,6 +227,38 @@ CHECK(t7_handle_of_a_file_with_a_page_in_use, "T7,T4", STOCK_FAIL)
 	expect(0, end_of_use(b.reader));
 	eventually(fs_free_settled(check_dir()) >= before + MiB(8) ? 0 : -EAGAIN);
 	expect(ESTALE, actor_call(other, open_handle, &h, sizeof(h)));
+}
+
+/* ---- memory runs short ---- */
+
+static long drop_caches(void *buf, size_t size)
+{
+	long ret = 0;
+
+	(void)buf;
+	(void)size;
+	/* names first, then the inodes that nothing refers to any more */
+	for (int i = 0; !ret && i < 3; i++)
+		ret = file_write("/proc/sys/vm/drop_caches", "3");
+	return ret;
+}
+
+CHECK(t4_reclaim_with_a_page_in_use, "T4,T7", STOCK_FAIL)
+{
+	struct busy b = busy_file(make_file("f", SCENE_SIZE), SCENE_SIZE);
+	struct actor *reclaims = actor_start("reclaims"),
+		     *breaker = actor_start("breaker");
+
+	sync();
+	expect(0, a_munmap(b.s.holder, b.s.addr, b.s.size));
+	expect(0, a_close(b.s.holder, b.s.fd));
+	actor_call_begin(reclaims, drop_caches, NULL, 0);
+	expect(0, actor_call_end(reclaims, NULL, 0, step_deadline_ms));
+	/* and what it leaves of the file still says that the page is in use */
+	truncate_begin(breaker, b.s.path, 0);
+	expect_true(actor_blocks(breaker), "the truncate does not wait for the page");
+	expect(0, end_of_use(b.reader));
+	expect(0, truncate_end(breaker));
 }
 
 /* ---- the file system goes ---- */

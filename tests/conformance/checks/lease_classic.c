@@ -5,8 +5,9 @@
  * A classic F_WRLCK lease needs the only descriptor that is open, so both are on it.
  */
 #include <errno.h>
+#include <signal.h>
 
-#include "scene.h"
+#include "coop.h"
 
 CHECK(l4_classic_lease_under_layout_lease, "L4,L1,L6", STOCK_FAIL)
 {
@@ -89,4 +90,25 @@ CHECK(l4_signal_settings_of_the_description_stay, "L3,L4", STOCK_FAIL)
 	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	expect_value(1, a_fcntl(s.holder, s.fd, F_GETOWN, 0));
 	expect_value(12, a_fcntl(s.holder, s.fd, F_GETSIG, 0));
+}
+
+/* Whom a classic lease belongs to is asked first, as by any open for writing; then the truncate fails at once. */
+CHECK(t1_classic_lease_is_recalled_first, "T1,L4", STOCK_FAIL)
+{
+	struct scene s = scene_leased();
+	struct actor *b = actor_start("B");
+	struct file_state before;
+	siginfo_t info;
+
+	file_set_capability(s.path);
+	file_state(s.path, &before);
+	must(a_block_signal(s.holder, SIGIO));
+	must(a_setlease(s.holder, s.fd, F_WRLCK));
+	truncate_begin(b, s.path, PAGE);
+	expect_value(SIGIO, a_wait_signal(s.holder, SIGIO, 5000, &info));
+	expect_true(actor_blocks(b), "the truncate does not wait for the classic lease");
+	expect(0, a_setlease(s.holder, s.fd, F_UNLCK));
+	expect(ETXTBSY, truncate_end(b));
+	expect_unchanged(s.path, &before, "truncate");
+	expect_value(EXCLUSIVE_LAYOUT, a_getlease(s.holder, s.fd));
 }

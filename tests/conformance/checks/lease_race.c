@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * L10: a grant and a layout change never overlap.
+ * L10: a grant and a layout change never overlap.  L3: nor does the end of a lease get lost in its recall.
  *
  * One process takes a lease, fills and registers the file, looks whether what it wrote is still
  * there, and gives everything back; another keeps truncating.  A shared page says when both have
@@ -8,8 +8,10 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "scene.h"
@@ -130,4 +132,125 @@ CHECK(l10_grant_and_pin_against_truncate, "L10,T1", STOCK_FAIL)
 	expect(0, actor_call_end(b, NULL, 0, 20000));
 	expect_true(enough(shared), "only %ld grants, %ld refusals, %ld truncates",
 		    shared->granted, shared->refused, shared->done);
+}
+
+/*
+ * A description is closed for good at the moment in which its lease, the only one of the file, is recalled.  The
+ * two find this moment: the holder closes later if it was not yet signalled, and earlier if it was.
+ */
+#define RECALL_NS 1000000000L
+
+struct recall {
+	_Atomic long begun, ended; /* rounds */
+	_Atomic int stop;
+};
+
+struct recall_step {
+	struct recall *shared;
+	char path[256];
+};
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static bool take_sigio(void)
+{
+	const struct timespec none = { 0 };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	return sigtimedwait(&set, NULL, &none) == SIGIO;
+}
+
+/* One round; the other one begins at the same time.  SIGIO is blocked. */
+static long close_once(const struct recall_step *r, int64_t delay)
+{
+	struct recall *shared = r->shared;
+	int fd = open(r->path, O_RDWR | O_CLOEXEC);
+	int64_t begin;
+
+	if (fd < 0 || fcntl(fd, F_SETLEASE, F_LAYOUT))
+		return -errno;
+	shared->begun++;
+	begin = now_ns();
+	while (now_ns() < begin + delay)
+		sched_yield();
+	close(fd);
+	while (shared->ended < shared->begun) {
+		if (shared->stop)
+			return -EIO;
+		/* the lease went with the description, so there is nothing to wait for */
+		if (now_ns() > begin + delay + RECALL_NS)
+			return -ETIMEDOUT;
+		sched_yield();
+	}
+	return 0;
+}
+
+static long close_loop(void *buf, size_t size)
+{
+	const struct recall_step *r = buf;
+	int64_t delay = 0, limit = now_ns() + RECALL_NS;
+	long ret = 0, recalled = 0;
+	sigset_t set;
+
+	(void)size;
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	while (!ret && now_ns() < limit) {
+		ret = close_once(r, delay);
+		if (take_sigio()) {
+			recalled++;
+			delay -= delay / 8;
+		} else {
+			delay += 2000 + delay / 8;
+		}
+	}
+	r->shared->stop = 1;
+	return ret ? ret : recalled;
+}
+
+static long recall_loop(void *buf, size_t size)
+{
+	const struct recall_step *r = buf;
+	struct recall *shared = r->shared;
+	long ret = 0;
+
+	(void)size;
+	while (!ret && !shared->stop) {
+		if (shared->ended == shared->begun) {
+			sched_yield();
+			continue;
+		}
+		if (truncate(r->path, PAGE) || truncate(r->path, RACE_SIZE))
+			ret = -errno;
+		shared->ended++;
+	}
+	shared->stop = 1;
+	return ret;
+}
+
+CHECK(l3_close_while_recalled, "L3,C1", STOCK_FAIL)
+{
+	struct recall_step r = {
+		.shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0),
+	};
+	struct actor *a = actor_start("holder"), *b = actor_start("truncater");
+	long recalled;
+
+	snprintf(r.path, sizeof(r.path), "%s", make_file("f", RACE_SIZE));
+	set_for_check("/proc/sys/fs/lease-break-time", "5");
+	actor_call_begin(a, close_loop, &r, sizeof(r));
+	actor_call_begin(b, recall_loop, &r, sizeof(r));
+	recalled = actor_call_end(a, NULL, 0, 20000);
+	expect_true(recalled > 0, "the holder: %ld, not a number of recalls", recalled);
+	expect(0, actor_call_end(b, NULL, 0, 20000));
 }
