@@ -139,6 +139,7 @@ CHECK(l10_grant_and_pin_against_truncate, "L10,T1", STOCK_FAIL)
  * two find this moment: the holder closes later if it was not yet signalled, and earlier if it was.
  */
 #define RECALL_NS 1000000000L
+#define LOST_NS   8000000000L /* less than lease-break-time */
 
 struct recall {
 	_Atomic long begun, ended; /* rounds */
@@ -186,7 +187,7 @@ static long close_once(const struct recall_step *r, int64_t delay)
 		if (shared->stop)
 			return -EIO;
 		/* the lease went with the description, so there is nothing to wait for */
-		if (now_ns() > begin + delay + RECALL_NS)
+		if (now_ns() > begin + delay + LOST_NS)
 			return -ETIMEDOUT;
 		sched_yield();
 	}
@@ -247,7 +248,7 @@ CHECK(l3_close_while_recalled, "L3,C1", STOCK_FAIL)
 	long recalled;
 
 	snprintf(r.path, sizeof(r.path), "%s", make_file("f", RACE_SIZE));
-	set_for_check("/proc/sys/fs/lease-break-time", "5");
+	set_for_check("/proc/sys/fs/lease-break-time", "12");
 	actor_call_begin(a, close_loop, &r, sizeof(r));
 	actor_call_begin(b, recall_loop, &r, sizeof(r));
 	recalled = actor_call_end(a, NULL, 0, 20000);
