@@ -14,6 +14,7 @@
 #include "busy_page.h"
 #include "coop.h"
 #include "remount.h"
+#include "slow_sync.h"
 
 /* A mapped file whose first page is in use. */
 struct busy {
@@ -159,6 +160,33 @@ CHECK(t4_repair_of_a_file_with_a_page_in_use, "T4,T7", STOCK_FAIL)
 	expect_true(actor_blocks(other), "the block of a page in use was freed");
 	expect(0, end_of_use(b.reader));
 	expect(0, truncate_end(other));
+}
+
+/* ---- an entry that a writeback has locked ---- */
+
+/*
+ * A truncate unmaps the file, then looks at its entries, while an fsync looks at the mappings with the
+ * entry locked: begun at different times, one of them has it locked at the moment of the look.
+ */
+CHECK(t4_truncate_during_an_fsync, "T4,T7", STOCK_FAIL)
+{
+	struct busy b = busy_file(make_file("f", SCENE_SIZE), SCENE_SIZE);
+	struct actor *syncer = actor_start("syncs"), *breaker;
+	long fd = must(a_open(syncer, b.s.path, O_RDWR));
+	const int steps = 12, slow = make_sync_slow(&b.s);
+
+	for (int i = 0; i < steps; i++) {
+		dirty_first_page(&b.s);
+		breaker = actor_start("breaker");
+		truncate_begin(breaker, b.s.path, 0);
+		poll(NULL, 0, i * slow / 2);
+		fsync_begin(syncer, fd);
+		if (!actor_blocks(breaker))
+			fail_now("the block of a page in use was freed");
+		actor_kill(breaker);
+		expect(0, actor_call_end(syncer, NULL, 0, step_deadline_ms));
+	}
+	expect(0, end_of_use(b.reader));
 }
 
 /* ---- a file that is on its way out ---- */

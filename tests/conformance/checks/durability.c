@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* Y1: every fsync flushes what a device may have written, counted by a tracepoint. */
+#include <linux/fs.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
-#include "scene.h"
+#include "busy_page.h"
+#include "slow_sync.h"
 
 #define TRACING "/sys/kernel/tracing/"
 #define EVENT   TRACING "events/fs_dax/dax_writeback_one/enable"
@@ -145,4 +149,124 @@ CHECK(y1_registration_of_clean_pages, "Y1", STOCK_FAIL)
 CHECK(y1_registration_of_clean_large_pages, "Y1", STOCK_FAIL)
 {
 	clean_when_registered(MiB(8), MiB(2) / PAGE);
+}
+
+/* Begun at any time of another one that flushes the page, it ends after that. */
+CHECK(y1_fsync_during_another_one, "Y1", STOCK_FAIL)
+{
+	struct scene s = scene_open();
+	struct actor *one = actor_start("one"), *two = actor_start("two");
+	long fd = must(a_open(one, s.path, O_RDWR)), again;
+	const int steps = 8;
+	struct stat st;
+	int slow;
+
+	again = must(a_open(two, s.path, O_RDWR));
+	s.addr = must(a_mmap_shared(s.holder, s.fd, s.size));
+	trace_flushes(&s, &st);
+	slow = make_sync_slow(&s);
+	for (int i = 0; i < steps; i++) {
+		dirty_first_page(&s);
+		flushed(&st);
+		fsync_begin(one, fd);
+		poll(NULL, 0, i * slow / steps);
+		fsync_begin(two, again);
+		expect(0, actor_call_end(two, NULL, 0, step_deadline_ms));
+		expect_true(flushed(&st) > 0,
+			    "an fsync ended before the page was flushed");
+		expect(0, actor_call_end(one, NULL, 0, step_deadline_ms));
+	}
+}
+
+/* ---- a write that does not get to replace a block ---- */
+
+static long share_page(struct actor *a, const struct scene *s, uint64_t pos)
+{
+	struct file_clone_range r = {
+		.src_fd = s->fd, .src_offset = pos, .src_length = PAGE, .dest_offset = pos
+	};
+	long to = must(a_open(a, in_dir("clone"), O_RDWR | O_CREAT));
+
+	r.src_fd = must(a_open(a, s->path, O_RDONLY));
+	return SYS(a, SYS_ioctl, V(to), V(FICLONERANGE), IN(&r, sizeof(r)));
+}
+
+/*
+ * A file whose first page is dirty and has a new block set aside for the next write: on XFS, a write to
+ * a shared block sets blocks aside for its neighbours, too.
+ */
+static struct scene scene_with_new_block(struct actor *writer, long *fd)
+{
+	struct scene s = scene_open();
+
+	s.addr = must(a_mmap_shared(s.holder, s.fd, s.size));
+	if (share_page(writer, &s, 8 * PAGE))
+		skip("%s cannot share blocks", fs_name(s.path));
+	*fd = must(a_open(writer, s.path, O_RDWR));
+	must(a_mem_write(s.holder, (uint64_t)s.addr, PAGE, FILE_SEED, 0));
+	must(a_pwrite(writer, *fd, 8 * PAGE, PAGE, FILE_SEED));
+	return s;
+}
+
+static long write_first_page(void *buf, size_t size)
+{
+	unsigned char page[PAGE];
+
+	(void)size;
+	pattern_fill(page, PAGE, FILE_SEED, 0);
+	return pwrite((int)*(long *)buf, page, PAGE, 0) == (ssize_t)PAGE ? 0 : -errno;
+}
+
+/* A write that waits, as the page is in use. */
+static struct actor *write_begins(struct actor *writer, const struct scene *s, long fd)
+{
+	struct actor *reader = use_page(s->holder, s->addr);
+
+	actor_call_begin(writer, write_first_page, &fd, sizeof(fd));
+	if (!actor_blocks(writer))
+		fail_now("a block was replaced with its page in use");
+	return reader;
+}
+
+CHECK(y1_write_that_waits_is_interrupted, "Y1,T4", STOCK_FAIL)
+{
+	struct actor *writer = actor_start("writes"), *reader;
+	struct scene s;
+	struct stat st;
+	long fd;
+
+	s = scene_with_new_block(writer, &fd);
+	reader = write_begins(writer, &s, fd);
+	trace_flushes(&s, &st);
+	actor_kill(writer);
+	expect(0, end_of_use(reader));
+	expect(0, a_fsync(s.holder, s.fd));
+	expect_value(1, flushed(&st));
+}
+
+/*
+ * Somebody else uses the page as soon as the wait is over.  Most of the time the write is quicker, and
+ * there is nothing to flush.  What it must not do is end half way with the page clean.
+ */
+CHECK(y1_write_meets_the_next_user_of_a_page, "Y1,T4", STOCK_FAIL)
+{
+	struct actor *writer = actor_start("writes"), *reader;
+	struct scene s;
+	struct stat st;
+	bool replaced;
+	long fd;
+
+	s = scene_with_new_block(writer, &fd);
+	reader = write_begins(writer, &s, fd);
+	trace_flushes(&s, &st);
+	expect(0, end_of_use(reader));
+	reader = use_page(s.holder, s.addr);
+	replaced = actor_answers(writer, 1000);
+	if (replaced)
+		expect(0, actor_call_end(writer, NULL, 0, step_deadline_ms));
+	else
+		actor_kill(writer);
+	expect(0, end_of_use(reader));
+	expect(0, a_fsync(s.holder, s.fd));
+	expect_value(replaced ? 0 : 1, flushed(&st));
 }

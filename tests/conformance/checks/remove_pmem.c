@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 
 #include "pmem.h"
@@ -34,6 +33,26 @@ CHECK(o7_unbind_pmem_under_an_open_file, "O7", STOCK_FAIL)
 		    "what was written is not there");
 	expect_true(file_has_pattern(s.path, 8192, s.size - 8192, FILE_SEED),
 		    "the file has changed");
+}
+
+/* Pinned pages are dirty to the end.  Who would flush them then finds nothing of them. */
+CHECK(o7_fsync_after_pmem_has_gone, "O7,Y1", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct pmem p = pmem_of(check_dir());
+	struct actor *other = actor_start("other");
+	long fd = must(a_open(other, s.path, O_RDWR));
+
+	expect(0, a_mem_write(s.holder, (uint64_t)s.addr, s.size, 55, 0));
+	expect(0, pmem_unbind(&p));
+	expect(EIO, a_fsync(other, fd));
+	expect(EIO, a_msync(s.holder, s.addr, s.size));
+	sync();
+	actor_exit(s.holder);
+	actor_exit(other);
+	pmem_bring_back(&p);
+	expect_true(file_has_pattern(s.path, 0, s.size, 55),
+		    "what was written is not there");
 }
 
 CHECK(o7_unbind_pmem_under_a_mapping, "O7", STOCK_FAIL)
@@ -198,9 +217,7 @@ static void begin_registration_that_waits(struct actor *a, long fd, uint64_t fil
 
 static bool answers(struct actor *a)
 {
-	struct pollfd p = { .fd = a->sock, .events = POLLIN };
-
-	return poll(&p, 1, step_deadline_ms / 2) == 1;
+	return actor_answers(a, step_deadline_ms / 2);
 }
 
 /* Who has no pins on that memory is not waited for. */

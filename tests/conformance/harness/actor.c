@@ -297,12 +297,19 @@ static long step_result(struct actor *a, struct step *s, int deadline_ms)
 	return s->result;
 }
 
+bool actor_answers(struct actor *a, int limit_ms)
+{
+	struct pollfd answer = { .fd = a->sock, .events = POLLIN };
+
+	return poll(&answer, 1, limit_ms) == 1;
+}
+
 bool actor_blocks(struct actor *a)
 {
 	struct deadline by = deadline_in(step_deadline_ms);
 	struct task_watch watch = { 0 };
 
-	while (a->busy && deadline_wait(&by))
+	while (a->busy && !actor_answers(a, 5) && !deadline_over(&by))
 		if (task_blocked_ms(a->pid, &watch) >= 100)
 			return a->busy;
 	return false;

@@ -92,6 +92,9 @@ long actor_send_fd(struct actor *from, int fd, struct actor *to);
 /* How long a step may take before it counts as blocked; set before a check starts. */
 extern int step_deadline_ms;
 
+/* True as soon as the step that an actor is in has ended; does not take the answer. */
+bool actor_answers(struct actor *a, int limit_ms);
+
 /* True once the step that an actor is in is seen to sleep; false if it ends, or runs for long. */
 bool actor_blocks(struct actor *a);
 
