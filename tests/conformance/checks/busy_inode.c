@@ -47,14 +47,19 @@ static long take_lease(void *buf, size_t size)
 CHECK(l10_lease_waits_for_a_truncate_under_way, "L10,T1", STOCK_FAIL)
 {
 	struct busy b = busy_file(make_file("f", SCENE_SIZE), SCENE_SIZE);
-	struct actor *breaker = actor_start("truncates"), *c = actor_start("C");
+	struct actor *breaker = actor_start("truncates"), *c = actor_start("C"),
+		     *killed = actor_start("killed");
 	int fd = (int)must(a_open(c, b.s.path, O_RDWR));
+	int other = (int)must(a_open(killed, b.s.path, O_RDWR));
 
 	truncate_begin(breaker, b.s.path, 0);
 	if (!actor_blocks(breaker))
 		fail_now("the truncate did not wait for the page");
 	actor_call_begin(c, take_lease, &fd, sizeof(fd));
 	expect_true(actor_blocks(c), "granted in the middle of a truncate");
+	actor_call_begin(killed, take_lease, &other, sizeof(other));
+	expect_true(actor_blocks(killed), "granted in the middle of a truncate");
+	actor_kill(killed);
 	expect(0, end_of_use(b.reader));
 	expect(0, truncate_end(breaker));
 	expect(0, actor_call_end(c, NULL, 0, step_deadline_ms));

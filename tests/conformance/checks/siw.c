@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * The same rules on the second driver that registers user memory through the owner-aware call:
- * siw.  Its queue pairs connect through the RDMA-CM only, so these checks move no data.
+ * siw.  Its queue pairs connect through the RDMA-CM only, so these checks move no data: see siw_traffic.c.
  */
 #include <errno.h>
 
