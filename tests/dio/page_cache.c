@@ -13,9 +13,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "fuse.h"
 #include "nfs.h"
 #include "ring.h"
 #include "scene.h"
+#include "task.h"
 
 #define SIZE     KiB(64)
 #define OLD_SEED 5
@@ -179,6 +181,79 @@ CHECK(page_cache_truncated_during_read, "D1", STOCK_PASS)
 	expect_true(file_is_zero(c.path, 0, SIZE), "a truncated page is in the file");
 	drop_caches();
 	expect_true(file_is_zero(c.path, 0, SIZE), "a truncated page is on the disk");
+}
+
+/* ---- a page that somebody has locked when the read ends ---- */
+
+static void sync_it(void *arg)
+{
+	_exit(fsync(*(int *)arg) ? 1 : 0);
+}
+
+/* Makes the page writable, and changes nothing. */
+static void touch_it(void *arg)
+{
+	__atomic_fetch_or((unsigned char *)arg, 0, __ATOMIC_RELAXED);
+	_exit(0);
+}
+
+/* Pages of a FUSE file that a read over NFS is going to fill. */
+static struct pinned_cache pinned_fuse(void)
+{
+	struct pinned_cache c = { .path = fuse_mount() };
+	struct iovec iov;
+	int source;
+
+	c.fd = open_file(fuse_cached(), O_RDWR);
+	c.at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, c.fd, 0);
+	if (c.at == MAP_FAILED)
+		broken("mmap: %s", errno_name(errno));
+	pattern_fill(c.at, SIZE, OLD_SEED, 0);
+	make_file("source", SIZE);
+	nfs_mount(NFS4);
+	source = open_file(nfs_path("source"), O_RDONLY | O_DIRECT);
+	iov = (struct iovec){ c.at, SIZE };
+	nfs_hold();
+	c.before = pins_now();
+	require(0, request_start(&c.read, false, source, &iov, 1, 0));
+	expect_in_flight(c.before, SIZE / PAGE);
+	return c;
+}
+
+/*
+ * A write fault on a FUSE file has the page locked while it waits for the page's last write to end.
+ * What fills the page must not wait for the lock where NFS ends all its requests, and the page has to be
+ * dirty nevertheless.
+ */
+CHECK(page_cache_locked_during_nfs_read, "D1", STOCK_FAIL)
+{
+	struct pinned_cache c = pinned_fuse();
+	struct deadline by = deadline_in(5000);
+	struct task_watch watch = { 0 };
+	pid_t syncs, faults;
+	struct stat st;
+
+	fuse_hold();
+	syncs = in_child(sync_it, &c.fd);
+	fuse_await(1);
+	faults = in_child(touch_it, c.at);
+	while (task_blocked_ms(faults, &watch) < 200)
+		if (!deadline_wait(&by))
+			fail_now("the write fault does not wait for the write");
+	nfs_release();
+	/* no other request of NFS is held up */
+	expect(0, result(stat(nfs_path("source"), &st)));
+	expect_value(-ETIME, request_end(&c.read, 200));
+	fuse_release();
+	expect_value((long)SIZE, request_end(&c.read, 5000));
+	expect_value(0, child_status(syncs));
+	expect_value(0, child_status(faults));
+	expect_balance(c.before, SIZE / PAGE);
+	expect_true(pattern_matches(c.at, SIZE, FILE_SEED, 0),
+		    "the read's data is not in the mapping");
+	expect(0, timed_fsync(c.fd));
+	expect_true(file_has_pattern(c.path, 0, SIZE, FILE_SEED),
+		    "the server does not have the data");
 }
 
 /* ---- long-term pins, which 6.12 refuses for writing ---- */

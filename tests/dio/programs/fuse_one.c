@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * fuse-one MOUNTPOINT: a file system with one file, "data", whose content is in memory and whose I/O
- * is direct.  Reads and writes of it wait after "1" was written to the file "hold", until "0" is; that
+ * is direct; as "cached" it is in the page cache.  Reads and writes of it wait after "1" was written to the file "hold", until "0" is; that
  * file's content is how many wait.
  */
 #define FUSE_USE_VERSION 314
@@ -23,9 +23,14 @@ static int waiting;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
 
+static bool is_cached(const char *path)
+{
+	return !strcmp(path, "/cached");
+}
+
 static bool is_data(const char *path)
 {
-	return !strcmp(path, "/data");
+	return !strcmp(path, "/data") || is_cached(path);
 }
 
 static bool is_hold(const char *path)
@@ -35,11 +40,11 @@ static bool is_hold(const char *path)
 
 static void *one_init(struct fuse_conn_info *connection, struct fuse_config *config)
 {
+	(void)config;
 	connection->max_write = 1 << 20;
 	/* requests through read() and write() of the device: pipes would take its pages elsewhere */
 	connection->want &= ~(unsigned int)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 					    FUSE_CAP_SPLICE_MOVE);
-	config->direct_io = 1;
 	return NULL;
 }
 
@@ -62,7 +67,7 @@ static int one_open(const char *path, struct fuse_file_info *file)
 {
 	if (!is_data(path) && !is_hold(path))
 		return -ENOENT;
-	file->direct_io = 1;
+	file->direct_io = !is_cached(path);
 	return 0;
 }
 

@@ -11,7 +11,7 @@
 #include "fuse.h"
 #include "space.h"
 
-static char mounted[64], data[80], hold[80];
+static char mounted[64], data[80], cached[80], hold[80];
 static pid_t server;
 
 static void serve(void *arg)
@@ -33,6 +33,7 @@ const char *fuse_mount(void)
 	own_mounts();
 	snprintf(mounted, sizeof(mounted), "/run/fuse-%d", getpid());
 	snprintf(data, sizeof(data), "%s/data", mounted);
+	snprintf(cached, sizeof(cached), "%s/cached", mounted);
 	snprintf(hold, sizeof(hold), "%s/hold", mounted);
 	if (mkdir(mounted, 0755))
 		broken("%s: %s", mounted, errno_name(errno));
@@ -41,6 +42,11 @@ const char *fuse_mount(void)
 		if (!deadline_wait(&by))
 			broken("fuse-one does not mount");
 	return data;
+}
+
+const char *fuse_cached(void)
+{
+	return cached;
 }
 
 pid_t fuse_server(void)
