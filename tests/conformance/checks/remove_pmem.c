@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/userfaultfd.h>
+#include <rdma/ib_user_verbs.h>
 #include <sys/ioctl.h>
 
 #include "pmem.h"
@@ -74,6 +75,23 @@ CHECK(o7_unbind_pmem_under_a_mapping, "O7", STOCK_FAIL)
 		    "what was written is not there");
 }
 
+/* The oldest way to give a command. */
+static long write_command(void *buf, size_t size)
+{
+	struct ib_uverbs_query_device_resp resp;
+	struct {
+		struct ib_uverbs_cmd_hdr hdr;
+		struct ib_uverbs_query_device cmd;
+	} c = {
+		.hdr = { IB_USER_VERBS_CMD_QUERY_DEVICE, sizeof(c) / 4,
+			 sizeof(resp) / 4 },
+		.cmd = { .response = (uint64_t)&resp },
+	};
+
+	(void)size;
+	return write((int)*(long *)buf, &c, sizeof(c)) < 0 ? -errno : 0;
+}
+
 /*
  * Pins would keep the memory: they are taken back, with everything that the context has.  A context
  * without pins on that memory goes on.
@@ -92,6 +110,7 @@ CHECK(o7_unbind_pmem_under_pins, "O7,O2,T7", STOCK_FAIL)
 	must(v_open(peer, 0));
 	pins = pins_out();
 	v_connect(peer, 0, s.holder, 0);
+	expect(0, actor_call(s.holder, write_command, &s.uverbs_fd, sizeof(s.uverbs_fd)));
 	anon = must(a_mmap(s.holder, 0, s.size, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	require(0, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
@@ -107,6 +126,10 @@ CHECK(o7_unbind_pmem_under_pins, "O7,O2,T7", STOCK_FAIL)
 	expect(EIO, v_reg(s.holder, 0, (uint64_t)anon, s.size, REMOTE_RW, NULL));
 	expect(EIO, v_reg(s.holder, 1, (uint64_t)anon, s.size, REMOTE_RW, NULL));
 	expect(EIO, v_raw_reg(other, fd, 0, 0, PAGE, 0));
+	expect(EIO,
+	       actor_call(s.holder, write_command, &s.uverbs_fd, sizeof(s.uverbs_fd)));
+	expect(EIO,
+	       a_mmap(s.holder, 0, PAGE, PROT_READ, MAP_SHARED, (int)s.uverbs_fd, 0));
 	expect(0, v_reg(s.holder, 2, (uint64_t)anon, s.size, REMOTE_RW, &third));
 	expect(0, v_dereg(s.holder, &third));
 	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
