@@ -428,10 +428,15 @@ CHECK(o1_pins_shown_without_memory, "O1,C3", STOCK_FAIL)
 {
 	struct scene s = scene_pinned();
 	struct nth_step n = { .fd = s.fd };
-	struct actor *other = actor_start("other");
+	struct actor *other = actor_start("other"), *peer = actor_start("peer");
 
+	/* a context that only its mapped queues keep is found another way */
+	must(v_open(s.holder, 1));
+	must(v_open(peer, 0));
+	v_connect(peer, 0, s.holder, 1);
+	expect(0, v_close_fd(s.holder, 1));
 	let_allocations_fail();
-	expect_true(until_it_succeeds(s.holder, &n, CALL_READ_PINS) >= 1,
+	expect_true(until_it_succeeds(s.holder, &n, CALL_READ_PINS) >= 2,
 		    "reading file_pins needs no memory");
 	actor_kill(s.holder);
 	eventually(a_truncate(other, s.path, PAGE));
