@@ -15,6 +15,7 @@
 #include "coop.h"
 #include "remount.h"
 #include "slow_sync.h"
+#include "task.h"
 
 /* A mapped file whose first page is in use. */
 struct busy {
@@ -169,27 +170,40 @@ CHECK(t4_repair_of_a_file_with_a_page_in_use, "T4,T7", STOCK_FAIL)
 
 /* ---- an entry that a writeback has locked ---- */
 
+/* A truncate that waits for the page; how long it ran before, in ms. */
+static int truncate_until_it_waits(const char *path, int ms, struct actor *syncer,
+				   long fd)
+{
+	struct actor *breaker = actor_start("breaker");
+	int ran;
+
+	truncate_begin(breaker, path, 0);
+	poll(NULL, 0, ms > 0 ? ms : 0);
+	fsync_begin(syncer, fd);
+	if (!actor_blocks(breaker))
+		fail_now("the block of a page in use was freed (%d ms)", ms);
+	ran = task_cpu_ms(breaker->pid);
+	actor_kill(breaker);
+	expect(0, actor_call_end(syncer, NULL, 0, step_deadline_ms));
+	return ran;
+}
+
 /*
  * A truncate unmaps the file, then looks at its entries, while an fsync looks at the mappings with the
- * entry locked: begun at different times, one of them has it locked at the moment of the look.
+ * entry locked.  An fsync that begins when the unmapping ends has it locked at the moment of the look.
  */
 CHECK(t4_truncate_during_an_fsync, "T4,T7", STOCK_FAIL)
 {
 	struct busy b = busy_file(make_file("f", SCENE_SIZE), SCENE_SIZE);
-	struct actor *syncer = actor_start("syncs"), *breaker;
+	struct actor *syncer = actor_start("syncs");
 	long fd = must(a_open(syncer, b.s.path, O_RDWR));
-	const int steps = 12, slow = make_sync_slow(&b.s);
+	const int steps = 8, slow = make_sync_slow(&b.s);
+	int unmaps = truncate_until_it_waits(b.s.path, 0, syncer, fd);
 
 	for (int i = 0; i < steps; i++) {
 		dirty_first_page(&b.s);
-		breaker = actor_start("breaker");
-		truncate_begin(breaker, b.s.path, 0);
-		poll(NULL, 0, i * slow / 2);
-		fsync_begin(syncer, fd);
-		if (!actor_blocks(breaker))
-			fail_now("the block of a page in use was freed");
-		actor_kill(breaker);
-		expect(0, actor_call_end(syncer, NULL, 0, step_deadline_ms));
+		truncate_until_it_waits(b.s.path, unmaps + slow * (2 - i) / 4, syncer,
+					fd);
 	}
 	expect(0, end_of_use(b.reader));
 }

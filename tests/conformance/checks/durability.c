@@ -157,7 +157,7 @@ CHECK(y1_fsync_during_another_one, "Y1", STOCK_FAIL)
 	struct scene s = scene_open();
 	struct actor *one = actor_start("one"), *two = actor_start("two");
 	long fd = must(a_open(one, s.path, O_RDWR)), again;
-	const int steps = 8;
+	const int steps = 4;
 	struct stat st;
 	int slow;
 

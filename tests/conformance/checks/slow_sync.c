@@ -6,7 +6,7 @@
 
 #include "slow_sync.h"
 
-#define SLOW_MS      100
+#define SLOW_MS      30
 #define MAPPINGS_MAX 32768 /* a process may have 65530 */
 
 struct mappings {

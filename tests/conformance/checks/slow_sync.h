@@ -6,7 +6,7 @@
 #include "scene.h"
 
 /*
- * Maps the first page so many times that an fsync, which has to look at each mapping, takes 100 ms at
+ * Maps the first page so many times that an fsync, which has to look at each mapping, takes 30 ms at
  * least.  How long it takes, in ms.  The page is clean then, and has the content of FILE_SEED.
  */
 int make_sync_slow(const struct scene *s);
