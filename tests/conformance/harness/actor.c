@@ -309,7 +309,7 @@ bool actor_blocks(struct actor *a)
 	struct deadline by = deadline_in(step_deadline_ms);
 	struct task_watch watch = { 0 };
 
-	while (a->busy && !actor_answers(a, 5) && !deadline_over(&by))
+	while (a->busy && deadline_wait(&by))
 		if (task_blocked_ms(a->pid, &watch) >= 100)
 			return a->busy;
 	return false;
