@@ -12,6 +12,9 @@ long a_block_signal(struct actor *a, int signo);
 long a_wait_signal(struct actor *a, int signo, int ms, siginfo_t *info);
 bool signal_is_pending(struct actor *a, int signo);
 
+/* A step, of actor_call(): SIGUSR1 interrupts the steps after it. */
+long catch_interrupts(void *buf, size_t size);
+
 /* A truncate that may have to wait: SIGUSR1 interrupts it. */
 void truncate_begin(struct actor *a, const char *path, uint64_t size);
 long truncate_end(struct actor *a);

@@ -51,14 +51,22 @@ static void got_signal(int signo)
 	(void)signo;
 }
 
+long catch_interrupts(void *buf, size_t size)
+{
+	const struct sigaction act = { .sa_handler = got_signal };
+
+	(void)buf;
+	(void)size;
+	/* without SA_RESTART */
+	return sigaction(SIGUSR1, &act, NULL) ? -errno : 0;
+}
+
 static long truncate_step(void *buf, size_t size)
 {
 	const struct breaker_step *b = buf;
-	const struct sigaction act = { .sa_handler = got_signal };
 
 	(void)size;
-	/* without SA_RESTART */
-	sigaction(SIGUSR1, &act, NULL);
+	catch_interrupts(NULL, 0);
 	return truncate(b->path, (off_t)b->size) ? -errno : 0;
 }
 

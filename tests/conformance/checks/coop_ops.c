@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* L3: which operations recall cooperative leases, and what is tested again after the wait. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,10 +86,43 @@ static void waits_for_release(const struct layout_op *op)
 	expect_result(__FILE__, __LINE__, op->name, 0, op_end(end));
 }
 
-#define RECALLED_BY(op)                             \
-	CHECK(l3_##op##_waits, "L3,T1", STOCK_FAIL) \
-	{                                           \
-		waits_for_release(&op_##op);        \
+/* Nobody is kept from a lease by who has given up, and no lock is left behind. */
+static void ends_by_a_signal(const struct layout_op *op)
+{
+	struct scene s = scene_cooperative();
+	const char *other = make_file("other", SCENE_SIZE);
+	struct actor *b = actor_start("breaker"), *c = actor_start("C");
+	long fd = must(a_open(c, s.path, O_RDWR)), fd2 = must(a_open(c, other, O_RDWR));
+	struct file_state before;
+	int end;
+
+	if (always_refused(op))
+		skip("%s: not on a DAX file of %s", op->name, fs_name(s.path));
+	set_for_check("/proc/sys/fs/lease-break-time", "0");
+	must(actor_call(b, catch_interrupts, NULL, 0));
+	file_set_capability(s.path);
+	file_state(s.path, &before);
+	end = op_begin(op, b, s.path, other);
+	expect_recalled(&s);
+	kill(b->pid, SIGUSR1);
+	expect_result(__FILE__, __LINE__, op->name, EINTR, op_end(end));
+	expect_unchanged(s.path, &before, op->name);
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, a_setlease(c, fd, F_LAYOUT));
+	expect(0, a_setlease(c, fd, F_LAYOUT | F_UNLCK));
+	expect(0, a_setlease(c, fd2, F_LAYOUT));
+	expect(0, a_setlease(c, fd2, F_LAYOUT | F_UNLCK));
+	expect_result(__FILE__, __LINE__, op->name, 0, op->run(b, s.path, other));
+}
+
+#define RECALLED_BY(op)                                        \
+	CHECK(l3_##op##_waits, "L3,T1", STOCK_FAIL)            \
+	{                                                      \
+		waits_for_release(&op_##op);                   \
+	}                                                      \
+	CHECK(l3_##op##_ends_by_a_signal, "L3,T1", STOCK_FAIL) \
+	{                                                      \
+		ends_by_a_signal(&op_##op);                    \
 	}
 
 RECALLED_BY(truncate)
@@ -100,8 +135,6 @@ RECALLED_BY(zero_range_keep_size)
 RECALLED_BY(collapse_range)
 RECALLED_BY(insert_range)
 RECALLED_BY(madvise_remove)
-RECALLED_BY(uring_ftruncate)
-RECALLED_BY(uring_fallocate)
 RECALLED_BY(clone_from)
 RECALLED_BY(clone_to)
 RECALLED_BY(clone_range_from)
@@ -110,6 +143,37 @@ RECALLED_BY(dedupe_from)
 RECALLED_BY(dedupe_to)
 RECALLED_BY(swap_extents_target)
 RECALLED_BY(swap_extents_donor)
+
+#define RECALLED_BY_RING(op)                        \
+	CHECK(l3_##op##_waits, "L3,T1", STOCK_FAIL) \
+	{                                           \
+		waits_for_release(&op_##op);        \
+	}
+
+RECALLED_BY_RING(uring_ftruncate)
+RECALLED_BY_RING(uring_fallocate)
+
+/* A thread of the ring does it, which would keep its process if it went on waiting. */
+CHECK(l3_uring_request_ends_with_its_process, "L3,T1", STOCK_FAIL)
+{
+	struct scene s = scene_cooperative();
+	struct actor *b = actor_start("breaker"), *c = actor_start("C");
+	long fd = must(a_open(b, s.path, O_RDWR));
+	struct file_state before;
+
+	set_for_check("/proc/sys/fs/lease-break-time", "0");
+	file_state(s.path, &before);
+	/* The length is in addr, the mode in len. */
+	a_uring_request_begin(b, IORING_OP_FALLOCATE, fd, PAGE,
+			      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 2 * PAGE);
+	expect_recalled(&s);
+	actor_kill(b);
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT));
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect_unchanged(s.path, &before, "killed request");
+	expect(0, a_truncate(c, s.path, PAGE));
+}
 
 CHECK(l3_leases_on_both_files, "L3", STOCK_FAIL)
 {
@@ -420,16 +484,12 @@ static struct scene cooperative_on(const char *name)
 static void overlay_waits(const struct layout_op *op)
 {
 	struct actor *c = actor_start("C");
-	const char *above = overlay(c, "upper/f", ""), *path = in_dir("upper/f");
+	const char *above = overlay(c, "upper/f", "");
 	struct actor *b = actor_fork(c, "breaker");
-	struct scene s = { .holder = actor_start("holder"), .path = path };
-	long fd;
+	struct scene s = cooperative_on("upper/f");
+	long fd = must(a_open(c, above, O_RDWR));
 	int end;
 
-	must(a_block_signal(s.holder, SIGIO));
-	s.fd = must(a_open(s.holder, path, O_RDWR));
-	must(a_setlease(s.holder, s.fd, F_LAYOUT));
-	fd = must(a_open(c, above, O_RDWR));
 	end = op_begin(op, b, above, NULL);
 	expect_recalled(&s);
 	/* Neither the overlay inode nor the one below is locked. */
@@ -461,13 +521,14 @@ static long copy_up_run(struct actor *a, const char *path, const char *other)
 	return fd < 0 ? fd : a_close(a, fd);
 }
 
+static const struct layout_op copy_up = { "copy-up", copy_up_run, NULL };
+
 /* Recalled, and waited for before the overlay is locked. */
 CHECK(l3_copy_up_by_overlayfs, "L3,T1", STOCK_FAIL)
 {
 	struct actor *c = actor_start("C");
 	const char *above = overlay(c, "lower/f", "");
 	struct scene s;
-	const struct layout_op copy_up = { "copy-up", copy_up_run, NULL };
 	struct actor *b = actor_fork(c, "breaker");
 	int end;
 
@@ -477,6 +538,37 @@ CHECK(l3_copy_up_by_overlayfs, "L3,T1", STOCK_FAIL)
 	expect(0, a_chmod(c, in_dir("merged"), 0700));
 	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	expect(0, op_end(end));
+}
+
+static void overlay_interrupted(const char *file, const struct layout_op *op)
+{
+	struct actor *c = actor_start("C");
+	const char *above = overlay(c, file, "");
+	struct actor *b = actor_fork(c, "breaker");
+	struct scene s = cooperative_on(file);
+	struct file_state before;
+	int end;
+
+	set_for_check("/proc/sys/fs/lease-break-time", "0");
+	must(actor_call(b, catch_interrupts, NULL, 0));
+	file_state(s.path, &before);
+	end = op_begin(op, b, above, NULL);
+	expect_recalled(&s);
+	kill(b->pid, SIGUSR1);
+	expect_result(__FILE__, __LINE__, op->name, EINTR, op_end(end));
+	expect_unchanged(s.path, &before, op->name);
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect_result(__FILE__, __LINE__, op->name, 0, op->run(b, above, NULL));
+}
+
+CHECK(l3_punch_hole_through_overlayfs_interrupted, "L3,T1", STOCK_FAIL)
+{
+	overlay_interrupted("upper/f", &op_punch_hole);
+}
+
+CHECK(l3_copy_up_by_overlayfs_interrupted, "L3,T1", STOCK_FAIL)
+{
+	overlay_interrupted("lower/f", &copy_up);
 }
 
 /* truncate() waits where it does for other files, with the overlay inode unlocked, which chmod() takes. */

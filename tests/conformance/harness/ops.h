@@ -195,6 +195,8 @@ long a_uring_keep_fd(struct actor *a, long fd);
 /* … and one request on a descriptor (IORING_OP_FTRUNCATE, IORING_OP_FALLOCATE). */
 long a_uring_request(struct actor *a, int opcode, long fd, uint64_t off, uint64_t len,
 		     uint64_t addr);
+void a_uring_request_begin(struct actor *a, int opcode, long fd, uint64_t off,
+			   uint64_t len, uint64_t addr);
 
 /* Long-term pin through /sys/kernel/debug/gup_test. */
 long a_gup_test_longterm(struct actor *a, uint64_t addr, uint64_t len);

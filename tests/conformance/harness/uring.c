@@ -114,3 +114,11 @@ long a_uring_request(struct actor *a, int opcode, long fd, uint64_t off, uint64_
 
 	return actor_call(a, request, &u, sizeof(u));
 }
+
+void a_uring_request_begin(struct actor *a, int opcode, long fd, uint64_t off,
+			   uint64_t len, uint64_t addr)
+{
+	struct uring_step u = { addr, len, off, opcode, (int)fd };
+
+	actor_call_begin(a, request, &u, sizeof(u));
+}
