@@ -201,12 +201,12 @@ CHECK(p7_page_cache_file_ext4, "P7", STOCK_PASS)
 	page_cache_file("/mnt/ext4-plain", "ext4");
 }
 
-/* ---- P8: holes, private mappings ---- */
+/* ---- P8: holes ---- */
 
 /* A leased, connected scene over a file that is one hole. */
-static struct scene sparse(int prot, struct actor **peer)
+static struct scene sparse_of(uint64_t size, int prot, struct actor **peer)
 {
-	struct scene s = { .holder = actor_start("holder"), .size = SCENE_SIZE };
+	struct scene s = { .holder = actor_start("holder"), .size = size };
 
 	s.path = make_sparse_file("sparse", s.size);
 	s.fd = must(a_open(s.holder, s.path, O_RDWR));
@@ -217,6 +217,11 @@ static struct scene sparse(int prot, struct actor **peer)
 	must(v_open(*peer, 0));
 	v_connect(*peer, 0, s.holder, 0);
 	return s;
+}
+
+static struct scene sparse(int prot, struct actor **peer)
+{
+	return sparse_of(SCENE_SIZE, prot, peer);
 }
 
 CHECK(p8_hole_is_allocated, "P8,P11", STOCK_FAIL)
@@ -272,6 +277,106 @@ CHECK(p8_read_only_mapping_of_a_hole, "P8,P2", STOCK_FAIL)
 	expect_pins(s.holder, "");
 	expect(0, v_reg(s.holder, 0, (uint64_t)s.addr, 2 * PAGE, 0, NULL));
 }
+
+/* ---- the same, where one entry of the page table maps 2 MiB ---- */
+
+static unsigned long page_faults(const struct actor *a)
+{
+	char path[64], text[1024];
+	const char *rest;
+	unsigned long faults;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", a->pid);
+	if (file_read(path, text, sizeof(text)) < 0)
+		broken("%s cannot be read", path);
+	/* the name, in parentheses, may hold anything */
+	rest = strrchr(text, ')');
+	if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %lu", &faults) != 1)
+		broken("%s: no number of page faults", path);
+	return faults;
+}
+
+/* Reading maps the scene's memory, 2 MiB with each fault. */
+static void map_by_reading(const struct scene *s)
+{
+	unsigned long before = page_faults(s->holder), faults;
+
+	must(a_madvise(s->holder, s->addr, s->size, MADV_POPULATE_READ));
+	faults = page_faults(s->holder) - before;
+	if (faults > 2 * s->size / MiB(2))
+		fail_now("%s: %lu page faults for %lu MiB", s->path, faults,
+			 (unsigned long)(s->size / MiB(1)));
+}
+
+static void allocate_aligned(const struct scene *s, uint64_t len)
+{
+	uint64_t pos;
+
+	must(a_fallocate(s->holder, s->fd, 0, 0, len));
+	for (pos = 0; pos < len; pos += 2 * PAGE)
+		must(a_pwrite(s->holder, s->fd, pos, 2 * PAGE, FILE_SEED));
+}
+
+/* A message that begins in the first 2 MiB and ends in the second. */
+static void expect_remote_data(const struct scene *s, struct actor *peer)
+{
+	const uint64_t at = MiB(2) - KiB(32);
+
+	expect(0, v_write(peer, 0, &s->mr, at, KiB(64), 4));
+	expect_true(file_has_content_at(s->path, at, KiB(64), 4, at),
+		    "remote data is not in the file");
+}
+
+CHECK(p1_2_mib_mapped_for_reading, "P1,P11", STOCK_FAIL)
+{
+	struct actor *peer;
+	struct scene s = sparse_of(MiB(4), PROT_READ | PROT_WRITE, &peer);
+
+	allocate_aligned(&s, s.size);
+	map_by_reading(&s);
+	require(0, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
+	expect_remote_data(&s, peer);
+}
+
+CHECK(p8_2_mib_hole_that_was_read_before, "P8,P11", STOCK_FAIL)
+{
+	struct actor *peer;
+	struct scene s = sparse_of(MiB(4), PROT_READ | PROT_WRITE, &peer);
+
+	map_by_reading(&s);
+	require(0, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, REMOTE_RW, &s.mr));
+	expect_remote_data(&s, peer);
+}
+
+CHECK(p8_2_mib_hole_registered_for_reading, "P8,P11", STOCK_FAIL)
+{
+	struct actor *peer, *b = actor_start("B");
+	struct scene s = sparse_of(MiB(4), PROT_READ | PROT_WRITE, &peer);
+	long fd = must(a_open(b, s.path, O_RDWR));
+
+	map_by_reading(&s);
+	require(0, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, IBV_ACCESS_REMOTE_READ,
+			 &s.mr));
+	must(a_pwrite(b, fd, MiB(2), PAGE, 6));
+	expect(0, v_read_check(peer, 0, &s.mr, MiB(2), PAGE, 6));
+}
+
+CHECK(p8_read_only_mapping_of_a_2_mib_hole, "P8,P2", STOCK_FAIL)
+{
+	struct actor *peer;
+	struct scene s = sparse_of(MiB(4), PROT_READ, &peer);
+
+	map_by_reading(&s);
+	expect(EFAULT, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, 0, NULL));
+	/* The second half is a hole still. */
+	allocate_aligned(&s, MiB(2));
+	map_by_reading(&s);
+	expect(EFAULT, v_reg(s.holder, 0, (uint64_t)s.addr, s.size, 0, NULL));
+	expect_pins(s.holder, "");
+	expect(0, v_reg(s.holder, 0, (uint64_t)s.addr, MiB(2), 0, NULL));
+}
+
+/* ---- private mappings ---- */
 
 CHECK(p8_private_mapping_without_lease, "P8,P6", STOCK_PASS)
 {
