@@ -69,7 +69,10 @@ static long read_pins(void)
 
 	if (fd < 0)
 		return -errno;
-	n = read(fd, text, sizeof(text));
+	/* a failure after the first record is told by the next call */
+	do
+		n = read(fd, text, sizeof(text));
+	while (n > 0);
 	n = n < 0 ? -errno : 0;
 	close(fd);
 	return n;
@@ -438,6 +441,41 @@ CHECK(o1_pins_shown_without_memory, "O1,C3", STOCK_FAIL)
 	let_allocations_fail();
 	expect_true(until_it_succeeds(s.holder, &n, CALL_READ_PINS) >= 2,
 		    "reading file_pins needs no memory");
+	actor_kill(s.holder);
+	eventually(a_truncate(other, s.path, PAGE));
+}
+
+static long read_pins_without_nodes(void *buf, size_t size)
+{
+	long ret = failures_on(true);
+
+	(void)buf;
+	(void)size;
+	if (ret)
+		return ret;
+	ret = read_pins();
+	return failures_on(false) ?: ret;
+}
+
+/* It remembers what the process maps in two trees. */
+CHECK(o1_pins_shown_without_nodes, "O1,C3", STOCK_FAIL)
+{
+	struct scene s = scene_pinned();
+	struct actor *other = actor_start("other"), *peer = actor_start("peer");
+	unsigned int n;
+	long ret = -ENOMEM;
+
+	must(v_open(s.holder, 1));
+	must(v_open(peer, 0));
+	v_connect(peer, 0, s.holder, 1);
+	expect(0, v_close_fd(s.holder, 1));
+	let_nodes_fail();
+	for (n = 0; n < 100 && ret == -ENOMEM; n++) {
+		nodes_before_failure(n);
+		ret = actor_call(s.holder, read_pins_without_nodes, NULL, 0);
+	}
+	expect(0, ret);
+	expect_true(n > 2, "reading file_pins needs %u nodes", n - 1);
 	actor_kill(s.holder);
 	eventually(a_truncate(other, s.path, PAGE));
 }

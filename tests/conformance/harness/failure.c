@@ -11,13 +11,15 @@
 #include "files.h"
 
 #define MIN_ORDER    "/sys/kernel/debug/fail_page_alloc/min-order"
-#define CACHE_FILTER "/sys/kernel/debug/failslab/cache-filter"
+#define FAILSLAB     "/sys/kernel/debug/failslab/"
+#define CACHE_FILTER FAILSLAB "cache-filter"
+#define NODES        "/sys/kernel/slab/radix_tree_node/"
 
 void let_allocations_fail(void)
 {
 	static const char *const settings[][2] = {
-		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
-		{ "/sys/kernel/debug/failslab/verbose", "0" },
+		{ FAILSLAB "ignore-gfp-wait", "N" },
+		{ FAILSLAB "verbose", "0" },
 		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
 		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
 		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
@@ -38,6 +40,39 @@ void let_only_fail(enum allocation kind)
 	if (file_write(MIN_ORDER, kind == OBJECTS ? "30" : "0") ||
 	    file_write(CACHE_FILTER, kind == PAGES ? "Y" : "N"))
 		broken("failslab and fail_page_alloc cannot be set");
+}
+
+void let_nodes_fail(void)
+{
+	static const char *const settings[][2] = {
+		{ FAILSLAB "ignore-gfp-wait", "N" }, { FAILSLAB "verbose", "0" },
+		{ FAILSLAB "task-filter", "Y" },     { FAILSLAB "times", "-1" },
+		{ FAILSLAB "probability", "100" },   { FAILSLAB "space", "0" },
+		{ NODES "failslab", "1" },           { CACHE_FILTER, "Y" },
+	};
+	unsigned int i;
+
+	if (access("/proc/self/make-it-fail", W_OK) || access(settings[0][0], W_OK))
+		skip("kernel without FAULT_INJECTION and FAILSLAB");
+	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		set_for_check(settings[i][0], settings[i][1]);
+}
+
+void nodes_before_failure(unsigned int n)
+{
+	char text[32];
+
+	if (file_read(NODES "object_size", text, sizeof(text)) < 0)
+		broken("no size of a node");
+	/* "space" is in bytes, and has to be more than what is asked for */
+	snprintf(text, sizeof(text), "%lu", n * strtoul(text, NULL, 10) + 1);
+	if (file_write(FAILSLAB "space", text))
+		broken("failslab cannot be set");
+}
+
+int failures_on(bool on)
+{
+	return file_write("/proc/self/make-it-fail", on ? "1" : "0");
 }
 
 int failure_arm(int nth)
