@@ -56,6 +56,35 @@ CHECK(o7_fsync_after_pmem_has_gone, "O7,Y1", STOCK_FAIL)
 		    "what was written is not there");
 }
 
+/* More pages than are forgotten with the lock held, all dirty, and each with an entry of its own. */
+CHECK(o7_unbind_pmem_under_many_pages, "O7", STOCK_FAIL)
+{
+	const uint64_t size = 5000 * PAGE;
+	struct pmem p = pmem_of(check_dir());
+	struct actor *a = actor_start("A");
+	const char *path = make_sparse_file("many", size + PAGE);
+	long fd = must(a_open(a, path, O_RDWR)), room, at;
+
+	must(a_setlease(a, fd, EXCLUSIVE_LAYOUT));
+	room = must(a_mmap(a, 0, size + MiB(2), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0));
+	/* 2 MiB of memory and of the file do not begin at the same place */
+	at = (room + (long)MiB(2) - 1) & -(long)MiB(2);
+	expect_value(at, a_mmap(a, (uint64_t)at, size, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_FIXED, fd, PAGE));
+	expect(0, a_madvise(a, at, size, MADV_POPULATE_WRITE));
+	expect(0, a_mem_write(a, (uint64_t)at + size - PAGE, PAGE, 57, 0));
+	expect(0, pmem_unbind(&p));
+	expect(EIO, a_fsync(a, fd));
+	expect(EFAULT,
+	       SYS(a, SYS_openat, V(AT_FDCWD), V(at + (long)(size - PAGE)), V(O_RDONLY)));
+	sync();
+	actor_exit(a);
+	pmem_bring_back(&p);
+	expect_true(file_has_content_at(path, size, PAGE, 57, 0),
+		    "what was written is not there");
+}
+
 CHECK(o7_unbind_pmem_under_a_mapping, "O7", STOCK_FAIL)
 {
 	struct scene s = scene_mapped();
