@@ -5,9 +5,11 @@
  */
 #include <errno.h>
 #include <infiniband/verbs.h>
+#include <netinet/in.h>
 #include <rdma/ib_user_verbs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "failure.h"
@@ -23,7 +25,8 @@ enum nth_call {
 	CALL_REREG,
 	CALL_OPEN_DEVICE,
 	CALL_READ_PINS,
-	CALL_VMSPLICE
+	CALL_VMSPLICE,
+	CALL_ZEROCOPY
 };
 
 struct nth_step {
@@ -94,6 +97,26 @@ static long splice_pages(long addr, long len)
 	return n;
 }
 
+/* To itself: what cannot be copied for the send queue is EFAULT there. */
+static long send_pages(long addr, long len)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	socklen_t size = sizeof(at);
+	int one = 1, sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	long ret = 0;
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (sock < 0 || bind(sock, (struct sockaddr *)&at, size) ||
+	    getsockname(sock, (struct sockaddr *)&at, &size) ||
+	    connect(sock, (struct sockaddr *)&at, size) ||
+	    setsockopt(sock, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
+		ret = -errno;
+	else if (send(sock, (void *)addr, len, MSG_ZEROCOPY) != len)
+		ret = errno == EFAULT ? -ENOMEM : -errno;
+	close(sock);
+	return ret;
+}
+
 static long do_call(struct nth_step *s)
 {
 	switch (s->call) {
@@ -107,6 +130,8 @@ static long do_call(struct nth_step *s)
 		return read_pins();
 	case CALL_VMSPLICE:
 		return splice_pages(s->addr, s->len);
+	case CALL_ZEROCOPY:
+		return send_pages(s->addr, s->len);
 	case CALL_REG:
 		s->mr = ibv_reg_mr(v_local_pd(0), (void *)s->addr, s->len, REMOTE_RW);
 		return s->mr ? 0 : -errno;
@@ -491,5 +516,19 @@ CHECK(t4_pipe_without_memory, "T4,T7", STOCK_FAIL)
 		    "pages are not copied into a pipe");
 	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	/* no reference to a page is left, or this would wait for it */
+	expect(0, a_truncate(other, s.path, 0));
+}
+
+CHECK(t4_send_queue_without_memory, "T4,T7", STOCK_FAIL)
+{
+	struct scene s = scene_mapped();
+	struct nth_step n = { .fd = s.fd, .addr = s.addr, .len = 8 * PAGE };
+	struct actor *other = actor_start("other");
+
+	let_allocations_fail();
+	let_only_fail(PAGES);
+	expect_true(until_it_succeeds(s.holder, &n, CALL_ZEROCOPY) >= 2,
+		    "pages are not copied for a send queue");
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
 	expect(0, a_truncate(other, s.path, 0));
 }
