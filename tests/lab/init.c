@@ -45,6 +45,7 @@
 #define REGIONS    3
 #define P9_OPTIONS "trans=virtio,version=9p2000.L,msize=262144"
 #define KMEMLEAK   "/sys/kernel/debug/kmemleak"
+#define COUNTERS   "/sys/kernel/debug/gcov"
 
 static char job[2048];
 static int region[REGIONS + 1]; /* slot -> the kernel's number */
@@ -465,6 +466,31 @@ static void look_for_leaks(void)
 		put("/dev/kmsg", line);
 }
 
+/* How often each line ran, in a kernel that counts. */
+static void keep_counters(void)
+{
+	char folder[2200];
+	int status;
+	pid_t pid;
+
+	if (access(COUNTERS, R_OK))
+		return;
+	snprintf(folder, sizeof(folder), "%s/gcov", conf("OUT"));
+	try_mkdir(folder);
+	snprintf(folder, sizeof(folder), "%s/gcov/%s", conf("OUT"), conf("HOST"));
+	try_mkdir(folder);
+	pid = fork();
+	if (!pid) {
+		if (!chdir(COUNTERS))
+			execl("/bin/sh", "sh", "-c",
+			      "find . -name '*.gcda' -exec cp --parents -t \"$0\" {} +",
+			      folder, NULL);
+		_exit(1);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		put("/dev/kmsg", "<4>pinverbs: BUG: the counters are lost");
+}
+
 int main(void)
 {
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
@@ -485,6 +511,7 @@ int main(void)
 	export_all();
 	run_guest();
 	unmount_all();
+	keep_counters();
 	look_for_leaks();
 	sync();
 	power_off();

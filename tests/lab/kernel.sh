@@ -4,7 +4,7 @@
 # Kernels: Debian's source, the series, a configuration.  An image is found by the content of
 # all three, so nothing is built twice, whoever's clone asks.
 
-flavours=(stock test bench kasan)
+flavours=(stock test bench kasan coverage)
 source_package=linux-source-6.12
 source_tarball=/usr/src/$source_package.tar.xz
 # For make: where each macro of a message comes from costs the compiler a fortieth of its time.
@@ -43,7 +43,7 @@ fragments() # FLAVOUR; sets fragments
 	demo | demo-stock) fragments+=("$top/kernel-patches/"{bench,demo}.config) ;;
 	stock | bench) fragments+=("$top/kernel-patches/"{wide,bench}.config) ;;
 	test | mutants | power-cut) fragments+=("$top/kernel-patches/"{wide,test}.config) ;;
-	kasan) fragments+=("$top/kernel-patches/"{wide,test,kasan}.config) ;;
+	kasan | coverage) fragments+=("$top/kernel-patches/"{wide,test,"$1"}.config) ;;
 	esac
 }
 
@@ -258,16 +258,37 @@ build_failed() # LOG
 	die "kernel build failed: ${first:-see the log} (log: $1)"
 }
 
+# For make: the compiler adds counters to the files that the series touches, and to no others of the same name.
+coverage_flags() # TREE; appends to flags
+{
+	local file folder stem
+	local -A folders=()
+
+	while read -r file; do
+		folder=${file%/*}
+		until [[ -e $1/$folder/Makefile || $folder != */* ]]; do
+			folder=${folder%/*}
+		done
+		stem=${file#"$folder/"}
+		folders[${stem%.c}]+=" $folder"
+	done < <(touched_files "${patches[@]}" | grep '^[^/]*/.*\.c$')
+	for stem in "${!folders[@]}"; do
+		flags+=("GCOV_PROFILE_$stem.o=\$(if \$(filter${folders[$stem]},\$(obj)),y)")
+	done
+}
+
 # Runs make, counting objects against what a dry run says there is to do.
 compile() # TREE LOG FLAVOUR
 {
-	local tree=$1 log=$2 flavour=$3 flags=$cheaper total=0 built=0 begin=$SECONDS line pid out
+	local tree=$1 log=$2 flavour=$3 total=0 built=0 begin=$SECONDS line pid out
+	local -a flags=("$cheaper")
 
-	[[ $flavour != demo* ]] || flags=$cheapest
+	[[ $flavour != demo* ]] || flags=("$cheapest")
+	[[ $flavour != coverage ]] || coverage_flags "$tree"
 	progress "building the $flavour kernel: preparing"
-	await make -C "$tree" -s "-j$jobs" "$flags" prepare >>"$log" 2>&1 || build_failed "$log"
-	total=$(make -C "$tree" -n "$flags" bzImage 2>/dev/null | grep -Ec "echo '?  (CC|AS) ")
-	exec {out}< <(exec setsid setpriv --pdeathsig TERM make -C "$tree" "-j$((jobs + 1))" "$flags" bzImage 2>&1)
+	await make -C "$tree" -s "-j$jobs" "${flags[@]}" prepare >>"$log" 2>&1 || build_failed "$log"
+	total=$(make -C "$tree" -n "${flags[@]}" bzImage 2>/dev/null | grep -Ec "echo '?  (CC|AS) ")
+	exec {out}< <(exec setsid setpriv --pdeathsig TERM make -C "$tree" "-j$((jobs + 1))" "${flags[@]}" bzImage 2>&1)
 	pid=$!
 	children[$pid]=1
 	while IFS= read -r -u "$out" line; do

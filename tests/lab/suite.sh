@@ -787,6 +787,20 @@ rule_table()
 	((${#patterns[@]})) || "$top/build/tests/litmus/litmus" --table "$suite/rules.tsv"
 }
 
+# Lines that the series adds and no guest ran; not those of tests, which run at boot or not at all.
+coverage_report()
+{
+	local pristine version
+	local -a patches files
+
+	source_version
+	unpack_source
+	series coverage
+	mapfile -t files < <(touched_files "${patches[@]}" | grep '\.[ch]$' | grep -v '^tools/\|test')
+	"$lab/coverage.py" "$pristine" "$cache/build/coverage" "$suite" "${files[@]}" |
+		tee "$suite/coverage.txt"
+}
+
 # What the tasks share is made before they start.
 prepare_tasks()
 {
@@ -810,7 +824,8 @@ test_main()
 
 	while [[ ${1-} == -* ]]; do
 		[[ $1 == --kernel ]] || usage_error "unknown option $1"
-		[[ ${2-} == @(test|kasan) ]] || usage_error "test --kernel takes test or kasan, not '${2-}'"
+		[[ ${2-} == @(test|kasan|coverage) ]] ||
+			usage_error "test --kernel takes test, kasan or coverage, not '${2-}'"
 		checking=$2
 		shift 2
 	done
@@ -833,6 +848,7 @@ test_main()
 	prepare_tasks
 	run_tasks
 	rule_table
+	[[ $checking != coverage ]] || coverage_report
 	say "logs and results: $suite"
 	say "$cpu s of CPU in $(elapsed "$begin")"
 	echo "$passed passed, $failures failed, $skipped skipped"
