@@ -13,6 +13,7 @@
 
 #include "busy_page.h"
 #include "coop.h"
+#include "layout.h"
 #include "remount.h"
 #include "slow_sync.h"
 #include "task.h"
@@ -66,6 +67,42 @@ CHECK(l10_lease_waits_for_a_truncate_under_way, "L10,T1", STOCK_FAIL)
 	expect(0, actor_call_end(c, NULL, 0, step_deadline_ms));
 	expect(0, a_setlease(c, fd, F_LAYOUT | F_UNLCK));
 }
+
+/* ---- a signal ends the wait ---- */
+
+static void interrupted_at_a_page(const struct layout_op *op)
+{
+	struct busy b = busy_file(make_file("f", SCENE_SIZE), SCENE_SIZE);
+	const char *other = make_file("other", SCENE_SIZE);
+	struct actor *a = actor_start("A");
+	struct task_watch watch = { .pid = a->pid };
+	struct deadline late = deadline_in(step_deadline_ms);
+	int end;
+
+	must(actor_call(a, catch_interrupts, NULL, 0));
+	end = op_begin(op, a, b.s.path, other);
+	while (task_blocked_ms(a->pid, &watch) < 300)
+		if (deadline_over(&late))
+			fail_now("%s does not wait for the page", op->name);
+	kill(a->pid, SIGUSR1);
+	expect_result(__FILE__, __LINE__, op->name, EINTR, op_end(end));
+	expect_true(file_has_pattern(b.s.path, 0, SCENE_SIZE, FILE_SEED),
+		    "%s has changed the file", op->name);
+	expect(0, end_of_use(b.reader));
+	expect_result(__FILE__, __LINE__, op->name, 0, op->run(a, b.s.path, other));
+}
+
+#define INTERRUPTED_AT_A_PAGE(op)                                          \
+	CHECK(t4_##op##_is_interrupted_at_a_page_in_use, "T4", STOCK_PASS) \
+	{                                                                  \
+		interrupted_at_a_page(&op_##op);                           \
+	}
+
+INTERRUPTED_AT_A_PAGE(truncate)
+INTERRUPTED_AT_A_PAGE(punch_hole)
+INTERRUPTED_AT_A_PAGE(zero_range)
+INTERRUPTED_AT_A_PAGE(collapse_range)
+INTERRUPTED_AT_A_PAGE(insert_range)
 
 /* ---- the second inode of an operation ---- */
 
