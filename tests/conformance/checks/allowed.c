@@ -395,3 +395,29 @@ CHECK(t5_ext4_migrate_without_lease, "T5", STOCK_PASS)
 	expect_true(file_has_pattern(path, 0, MIGRATE_SIZE, FILE_SEED),
 		    "the content changed");
 }
+
+/* XFS without DAX has the same functions: its blocks can be shared, within a file too, and no more. */
+CHECK(t5_blocks_shared_without_dax, "T5", STOCK_PASS)
+{
+	struct actor *a = actor_start("A");
+	struct file_clone_range r = { .src_length = 2 * PAGE, .dest_offset = 2 * PAGE };
+	char path[128];
+	long fd;
+
+	if (access("/mnt/xfs-plain", F_OK) || strcmp(fs_name("/mnt/xfs-plain"), "xfs"))
+		skip("no XFS without DAX at /mnt/xfs-plain");
+	snprintf(path, sizeof(path), "/mnt/xfs-plain/conformance-%d", getpid());
+	fd = must(a_open(a, path, O_RDWR | O_CREAT | O_EXCL));
+	must(a_pwrite(a, fd, 0, 2 * PAGE, FILE_SEED));
+	must(a_pwrite(a, fd, 2 * PAGE, 2 * PAGE, 7));
+	r.src_fd = fd;
+	expect(0, SYS(a, SYS_ioctl, V(fd), V(FICLONERANGE), IN(&r, sizeof(r))));
+	must(a_pwrite(a, fd, 0, PAGE, 8));
+	expect(0, a_fallocate(a, fd, FALLOC_FL_UNSHARE_RANGE, 0, 4 * PAGE));
+	must(a_pwrite(a, fd, PAGE, PAGE, 9));
+	expect(0, a_pread_check(a, fd, 0, PAGE, 8));
+	expect(0, a_pread_check(a, fd, PAGE, PAGE, 9));
+	expect_true(file_has_content_at(path, 2 * PAGE, 2 * PAGE, FILE_SEED, 0),
+		    "what was shared is not there");
+	must(a_unlink(a, path));
+}

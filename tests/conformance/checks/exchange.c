@@ -33,7 +33,7 @@ struct exchange_step {
 	bool commit;
 };
 
-/* Exchanges a page of two files; the second is the one that the request goes to. */
+/* Exchanges a page of two files, or two of one; the second is the one that the request goes to. */
 static long exchange(void *buf, size_t size)
 {
 	const struct exchange_step *e = buf;
@@ -44,6 +44,8 @@ static long exchange(void *buf, size_t size)
 	long ret;
 
 	(void)size;
+	if (!strcmp(e->one, e->two))
+		x.file2_offset = c.file2_offset = 4 * PAGE;
 	if (!e->commit)
 		ret = ioctl(two, EXCHANGE_RANGE, &x) ? -errno : 0;
 	else
@@ -204,6 +206,25 @@ CHECK(t1_exchange_range, "T1,T2,T6", STOCK_FAIL)
 CHECK(t1_commit_range, "T1,T2,T6", STOCK_FAIL)
 {
 	refused(a_commit);
+}
+
+CHECK(t1_exchange_range_within_a_file, "T1,T2,T6", STOCK_FAIL)
+{
+	struct own_mount m = need_exchange();
+	struct scene s = scene_leased();
+	struct actor *b = actor_start("B");
+	struct file_state before;
+
+	file_state(s.path, &before);
+	expect(ETXTBSY, a_exchange(b, s.path, s.path));
+	expect(EDEADLK, a_exchange(s.holder, s.path, s.path));
+	expect_unchanged(s.path, &before, "the exchange");
+	must(a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, a_exchange(b, s.path, s.path));
+	expect_true(file_has_content_at(s.path, 0, PAGE, FILE_SEED, 4 * PAGE) &&
+			    file_has_content_at(s.path, 4 * PAGE, PAGE, FILE_SEED, 0),
+		    "the pages were not exchanged");
+	exchange_no_more(&m, DONE_WITH(s.holder, b));
 }
 
 CHECK(t1_exchange_range_after_munmap_and_close, "T1,C2,C3,T6", STOCK_FAIL)

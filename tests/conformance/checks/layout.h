@@ -22,9 +22,9 @@ extern const struct layout_op op_truncate, op_truncate_to_zero, op_ftruncate,
 	op_open_truncate, op_punch_hole, op_zero_range, op_zero_range_keep_size,
 	op_collapse_range, op_insert_range, op_madvise_remove, op_uring_ftruncate,
 	op_uring_fallocate, op_clone_from, op_clone_to, op_clone_range_from,
-	op_clone_range_to, op_dedupe_from, op_dedupe_to, op_move_extents_original,
-	op_move_extents_donor, op_swap_boot, op_swap_extents_target,
-	op_swap_extents_donor;
+	op_clone_range_to, op_clone_within, op_dedupe_from, op_dedupe_to,
+	op_move_extents_original, op_move_extents_donor, op_swap_boot,
+	op_swap_extents_target, op_swap_extents_donor;
 
 /*
  * The two halves of an operation that goes on while the director does something else: a second

@@ -257,13 +257,14 @@ static long clone_to_run(struct actor *a, const char *path, const char *other)
 const struct layout_op op_clone_to = { "FICLONE, as destination", clone_to_run,
 				       unchanged };
 
-static long clone_range_step(struct actor *a, const char *from, const char *to)
+static long clone_range_step(struct actor *a, const char *from, const char *to,
+			     uint64_t dest)
 {
 	long src = a_open(a, from, O_RDONLY), dst = a_open(a, to, O_RDWR);
 	struct file_clone_range r = { .src_fd = src,
 				      .src_offset = PAGE,
 				      .src_length = 2 * PAGE,
-				      .dest_offset = PAGE };
+				      .dest_offset = dest };
 	long ret = src < 0 ? src : dst;
 
 	if (ret >= 0)
@@ -277,7 +278,7 @@ static long clone_range_step(struct actor *a, const char *from, const char *to)
 
 static long clone_range_from_run(struct actor *a, const char *path, const char *other)
 {
-	return clone_range_step(a, path, other);
+	return clone_range_step(a, path, other, PAGE);
 }
 
 const struct layout_op op_clone_range_from = { "FICLONERANGE, as source",
@@ -285,11 +286,25 @@ const struct layout_op op_clone_range_from = { "FICLONERANGE, as source",
 
 static long clone_range_to_run(struct actor *a, const char *path, const char *other)
 {
-	return clone_range_step(a, other, path);
+	return clone_range_step(a, other, path, PAGE);
 }
 
 const struct layout_op op_clone_range_to = { "FICLONERANGE, as destination",
 					     clone_range_to_run, unchanged };
+
+static long clone_within_run(struct actor *a, const char *path, const char *other)
+{
+	(void)other;
+	return clone_range_step(a, path, path, 4 * PAGE);
+}
+
+static void two_pages_twice(struct image *img)
+{
+	memcpy(img->byte + 4 * PAGE, img->byte + PAGE, 2 * PAGE);
+}
+
+const struct layout_op op_clone_within = { "FICLONERANGE within a file", clone_within_run,
+					   two_pages_twice };
 
 /* The ioctl succeeds and says per destination what became of it. */
 static long dedupe_step(struct actor *a, const char *from, const char *to)
