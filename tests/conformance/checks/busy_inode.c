@@ -182,6 +182,15 @@ static long repair_mapping(void *buf, size_t size)
 	return ret;
 }
 
+static void need_repair(struct actor *admin, char *name, size_t size)
+{
+	long ret = actor_call(admin, repair_mapping, name, size);
+
+	if (ret == -ENOTTY || ret == -EOPNOTSUPP)
+		skip("no online repair (XFS_ONLINE_REPAIR)");
+	require(0, ret);
+}
+
 /* Repair drops the page cache of the file.  The truncate must find the page nevertheless. */
 CHECK(t4_repair_of_a_file_with_a_page_in_use, "T4,T7", STOCK_FAIL)
 {
@@ -189,13 +198,9 @@ CHECK(t4_repair_of_a_file_with_a_page_in_use, "T4,T7", STOCK_FAIL)
 	struct actor *admin = actor_start("admin"), *other = actor_start("other");
 	char name[512];
 	struct busy b;
-	long ret;
 
 	snprintf(name, sizeof(name), "%s", path);
-	ret = actor_call(admin, repair_mapping, name, sizeof(name));
-	if (ret == -ENOTTY || ret == -EOPNOTSUPP)
-		skip("no online repair (XFS_ONLINE_REPAIR)");
-	require(0, ret);
+	need_repair(admin, name, sizeof(name));
 	b = busy_file(path, SCENE_SIZE);
 	must(a_fsync(b.s.holder, b.s.fd));
 	expect(EBUSY, actor_call(admin, repair_mapping, name, sizeof(name)));
@@ -203,6 +208,26 @@ CHECK(t4_repair_of_a_file_with_a_page_in_use, "T4,T7", STOCK_FAIL)
 	expect_true(actor_blocks(other), "the block of a page in use was freed");
 	expect(0, end_of_use(b.reader));
 	expect(0, truncate_end(other));
+}
+
+/* It has let the locks go for the wait, and has to have them when it gives up. */
+CHECK(l3_repair_ends_by_a_signal, "L3,T1", STOCK_FAIL)
+{
+	struct scene s = scene_cooperative();
+	struct actor *admin = actor_start("admin");
+	char name[512];
+
+	snprintf(name, sizeof(name), "%s", make_file("probe", SCENE_SIZE));
+	need_repair(admin, name, sizeof(name));
+	snprintf(name, sizeof(name), "%s", s.path);
+	set_for_check("/proc/sys/fs/lease-break-time", "0");
+	must(actor_call(admin, catch_interrupts, NULL, 0));
+	actor_call_begin(admin, repair_mapping, name, sizeof(name));
+	expect_recalled(&s);
+	kill(admin->pid, SIGUSR1);
+	expect(EINTR, actor_call_end(admin, name, sizeof(name), step_deadline_ms));
+	expect(0, a_setlease(s.holder, s.fd, F_LAYOUT | F_UNLCK));
+	expect(0, actor_call(admin, repair_mapping, name, sizeof(name)));
 }
 
 /* ---- an entry that a writeback has locked ---- */
