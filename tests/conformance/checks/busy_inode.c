@@ -81,7 +81,7 @@ static void interrupted_at_a_page(const struct layout_op *op)
 
 	must(actor_call(a, catch_interrupts, NULL, 0));
 	end = op_begin(op, a, b.s.path, other);
-	while (task_blocked_ms(a->pid, &watch) < 300)
+	while (task_blocked_ms(a->pid, &watch) < 100)
 		if (deadline_over(&late))
 			fail_now("%s does not wait for the page", op->name);
 	kill(a->pid, SIGUSR1);

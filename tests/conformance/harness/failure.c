@@ -15,9 +15,22 @@
 #define CACHE_FILTER FAILSLAB "cache-filter"
 #define NODES        "/sys/kernel/slab/radix_tree_node/"
 
+#define SETTINGS 8
+
+/* Of which the first is there if the kernel can let allocations fail. */
+static void set_each(const char *const settings[SETTINGS][2])
+{
+	unsigned int i;
+
+	if (access("/proc/self/fail-nth", W_OK) || access(settings[0][0], W_OK))
+		skip("kernel without FAULT_INJECTION, FAILSLAB and FAIL_PAGE_ALLOC");
+	for (i = 0; i < SETTINGS && settings[i][0]; i++)
+		set_for_check(settings[i][0], settings[i][1]);
+}
+
 void let_allocations_fail(void)
 {
-	static const char *const settings[][2] = {
+	static const char *const settings[SETTINGS][2] = {
 		{ FAILSLAB "ignore-gfp-wait", "N" },
 		{ FAILSLAB "verbose", "0" },
 		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
@@ -26,12 +39,8 @@ void let_allocations_fail(void)
 		{ MIN_ORDER, "0" },
 		{ CACHE_FILTER, "N" },
 	};
-	unsigned int i;
 
-	if (access("/proc/self/fail-nth", W_OK) || access(settings[0][0], W_OK))
-		skip("kernel without FAULT_INJECTION, FAILSLAB and FAIL_PAGE_ALLOC");
-	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-		set_for_check(settings[i][0], settings[i][1]);
+	set_each(settings);
 }
 
 void let_only_fail(enum allocation kind)
@@ -44,18 +53,14 @@ void let_only_fail(enum allocation kind)
 
 void let_nodes_fail(void)
 {
-	static const char *const settings[][2] = {
+	static const char *const settings[SETTINGS][2] = {
 		{ FAILSLAB "ignore-gfp-wait", "N" }, { FAILSLAB "verbose", "0" },
 		{ FAILSLAB "task-filter", "Y" },     { FAILSLAB "times", "-1" },
 		{ FAILSLAB "probability", "100" },   { FAILSLAB "space", "0" },
 		{ NODES "failslab", "1" },           { CACHE_FILTER, "Y" },
 	};
-	unsigned int i;
 
-	if (access("/proc/self/make-it-fail", W_OK) || access(settings[0][0], W_OK))
-		skip("kernel without FAULT_INJECTION and FAILSLAB");
-	for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
-		set_for_check(settings[i][0], settings[i][1]);
+	set_each(settings);
 }
 
 void nodes_before_failure(unsigned int n)
