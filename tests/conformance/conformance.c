@@ -154,13 +154,16 @@ static unsigned int add_checks(char *const *patterns)
 
 static void list_checks(char *const *patterns)
 {
+	static const char *const expectation[] = {
+		[STOCK_FAIL] = "fail", [STOCK_PASS] = "pass", [STOCK_RACE] = "race"
+	};
 	const struct check *c;
 	size_t i;
 
 	for (i = 0; (c = check_at(i)); i++)
 		if (selected(c, patterns))
 			printf("%s\t%s\tstock=%s\n", c->name, c->rules,
-			       c->stock == STOCK_FAIL ? "fail" : "pass");
+			       expectation[c->stock]);
 }
 
 static int run_checks(char *const *patterns)

@@ -24,7 +24,8 @@
 /* What a kernel without the series must make of the check. */
 enum stock_result {
 	STOCK_FAIL,
-	STOCK_PASS
+	STOCK_PASS,
+	STOCK_RACE /* fails, if it meets the moment: no control, so a mutant has to name it */
 };
 
 struct check {
