@@ -798,8 +798,10 @@ coverage_report()
 	unpack_source
 	series coverage
 	mapfile -t files < <(touched_files "${patches[@]}" | grep '\.[ch]$' | grep -v '^tools/\|test')
-	"$lab/coverage.py" "$pristine" "$cache/build/coverage" "$suite" "${files[@]}" |
-		tee "$suite/coverage.txt"
+	"$lab/coverage.py" "$pristine" "$cache/build/coverage" "$suite" "${files[@]}" \
+		>"$suite/coverage.txt" 2>"$suite/coverage.err" ||
+		die "no report of lines: $(tail -n 1 "$suite/coverage.err") (log: $suite/coverage.err)"
+	cat "$suite/coverage.txt"
 }
 
 # What the tasks share is made before they start.
@@ -814,6 +816,8 @@ prepare_tasks()
 		images[$f]=$image
 	done
 	((${#images[@]})) || return 0
+	[[ $checking != coverage || ! ${images[test]-} || -e $cache/build/coverage/vmlinux ]] ||
+		die "the coverage kernel was built elsewhere: remove ${images[test]%/*} to build it here"
 	tools
 	accelerator
 	disks
